@@ -7,7 +7,7 @@ __all__ = ['PAPER_RGCN', 'edges', 'edge_weights', 'normalise', 'Graph', 'to_pyg'
            'how_to_compress', 'unit_scale', 'node_features', 'patient_network', 'fold_networks', 'replica_seeds',
            'FittedRGCN', 'predict_proba']
 
-# %% ../nbs/06_rgcn.ipynb #6336d880
+# %% ../nbs/06_rgcn.ipynb #57f97b77
 from dataclasses import dataclass
 from functools import lru_cache
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import f1_score
 from .cohort import Cohort
-from .compression import Compressor, compress
+from .compression import Compressor, compress, widths
 from .core import DataError, figures_dir, some
 from .evaluation import Folds, Splits
 from .snf import SNF
@@ -120,7 +120,7 @@ def within_sample_ranks(
     "Each value replaced by its rank within its sample"
     return ((table.rank(axis=1)-.5)/table.shape[1]).astype(np.float32)
 
-# %% ../nbs/06_rgcn.ipynb #876dc936
+# %% ../nbs/06_rgcn.ipynb #c7182cd9
 @dataclass(frozen=True)
 class RGCN:
     "Graph network with nodes from some modalities and edges from the fused network (§2.2, Tables 4 and 5)"
@@ -128,7 +128,7 @@ class RGCN:
     edges:object='fused'          # `'fused'`, `'own'`, or modalities whose fused network gives the edges
     features:object='autoencoder' # At the nodes: `'autoencoder'`, `'pca'`, `'raw'` or `'ranks'`, or a dict of them by modality
     network_features:str='autoencoder' # What similarity is computed from: `'autoencoder'`, `'pca'` or `'raw'`
-    components:int=100            # Width of compressed features
+    components:int=100            # Width of compressed features; a modality with fewer features keeps those it has
     mode:str='transductive'       # Or `'inductive'`: test samples are attached after fitting
     neighbour_weight:float=1.     # w; 0 is no graph
     edges_per_node:int=10         # k
@@ -153,7 +153,7 @@ class RGCN:
         R = np.arange(len(folds))
         return np.concatenate([self._some(cohort, folds, R[i:i+50]) for i in range(0, len(folds), 50)])  # 50 fit in the cache
 
-# %% ../nbs/06_rgcn.ipynb #c785e84c
+# %% ../nbs/06_rgcn.ipynb #26fd41ac
 def how_to_compress(
     features:str,  # `'autoencoder'`, `'pca'`, `'raw'` or `'ranks'`
     ae_epochs:int, # Of the autoencoder
@@ -177,8 +177,9 @@ def node_features(cohort, modality, features, components, ae_epochs, seed, folds
     one = cohort.select([modality])
     if features=='ranks': one = Cohort({modality: within_sample_ranks(one.modalities[modality])}, cohort.labels, cohort.name)
     method, options = how_to_compress(features, ae_epochs)
-    if folds is None: return unit_scale(compress(one, method, components, seed=seed, **options)[modality])
-    X = compress(one, method, components, fit_on='train', folds=folds, seed=seed, **options)[modality]
+    n = widths(one, components, folds)                         # a modality with fewer features keeps those it has
+    if folds is None: return unit_scale(compress(one, method, n, seed=seed, **options)[modality])
+    X = compress(one, method, n, fit_on='train', folds=folds, seed=seed, **options)[modality]
     return np.stack([unit_scale(x, fit) for x, fit in zip(X, folds.fit)])
 
 @lru_cache(maxsize=24)
@@ -279,12 +280,12 @@ class FittedRGCN:
 
 RGCN.fit = lambda self, cohort: FittedRGCN(self, cohort)
 
-# %% ../nbs/06_rgcn.ipynb #a0ca2a4d
+# %% ../nbs/06_rgcn.ipynb #94afa377
 def _view(self:FittedRGCN, table, m, form):
     "A compressor for one modality in one form, with the centre and scale of its codes"
     method, options = how_to_compress(form, self.model.ae_epochs)
     X = (within_sample_ranks(table) if form=='ranks' else table).to_numpy(np.float32)
-    comp = Compressor(method, self.model.components, self.model.seed, **options).fit(X, m)
+    comp = Compressor(method, min(self.model.components, X.shape[1], len(X)-1), self.model.seed, **options).fit(X, m)
     codes = comp.transform(X)
     return comp, codes.mean(0), np.sqrt(((codes-codes.mean(0))**2).mean())
 
