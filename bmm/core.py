@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/00_core.ipynb #02f1db6c
+# %% ../nbs/00_core.ipynb #2c4bdb24
 @dataclass(frozen=True)
 class Profile:
     "Sizes of one run of the notebooks"
@@ -30,7 +30,7 @@ class Profile:
     bench_replicas:int        # Models trained side by side in the speed measurements
 
 PROFILES = {p.name: p for p in [
-    Profile('full', None, None, 5, 10, 100, 100, 300, 1000, (511, 2000, 5000), 50),
+    Profile('full', None, None, 5, 10, 100, 100, 300, 1000, (511, 2000), 50),
     Profile('fast', 90, 60, 3, 1, 8, 5, 12, 50, (60, 120), 4)]}
 
 def get_profile(

@@ -220,13 +220,13 @@ def run_notebook(
     except DeadKernelError: return Failure(notebook.stem, -1, '', 'The kernel died: most often it ran out of memory.')
     except CellTimeoutError: return Failure(notebook.stem, -1, '', f'A cell took more than {timeout} s.')
 
-# %% ../nbs/90_reproduce.ipynb #c379c6d1
+# %% ../nbs/90_reproduce.ipynb #3e125288
 def stages(
     notebooks, # Paths
 )->list:       # Groups, one after the other; within a group the order is free
     "Which notebooks may run side by side"
     alone = [nb for nb in notebooks if nb.stem.startswith('29_') or nb.stem=='index']
-    return [group for group in [[nb for nb in notebooks if nb not in alone], *([nb] for nb in alone)] if group]
+    return [group for group in [[nb for nb in notebooks if nb not in alone][::-1], *([nb] for nb in alone)] if group]
 
 # %% ../nbs/90_reproduce.ipynb #502bd50e
 class Progress:

@@ -7,7 +7,7 @@ __all__ = ['PAPER_RGCN', 'edges', 'edge_weights', 'normalise', 'Graph', 'to_pyg'
            'how_to_compress', 'unit_scale', 'node_features', 'patient_network', 'fold_networks', 'replica_seeds',
            'FittedRGCN', 'predict_proba']
 
-# %% ../nbs/06_rgcn.ipynb #57f97b77
+# %% ../nbs/06_rgcn.ipynb #9930b08d
 from dataclasses import dataclass
 from functools import lru_cache
 import numpy as np
@@ -18,10 +18,10 @@ from .cohort import Cohort
 from .compression import Compressor, compress, widths
 from .core import DataError, figures_dir, some
 from .evaluation import Folds, Splits
-from .snf import SNF
+from .snf import SNF, strongest
 from .training import Batch, Network, train
 
-# %% ../nbs/06_rgcn.ipynb #129115f5
+# %% ../nbs/06_rgcn.ipynb #c15afb95
 def edges(
     network:np.ndarray,    # `(N, N)` symmetric similarities; the diagonal is not read
     per_node:int=10,       # k: mean number of neighbours of a node; less than N
@@ -32,10 +32,7 @@ def edges(
     N, k = len(network), per_node-count_self
     if not 0 < k < N: raise DataError(f'{per_node} edges a node are not possible among {N} samples: choose 1 to {N-1}.')
     A = np.zeros_like(network)
-    if rule=='global':
-        i, j = np.triu_indices(N, 1)
-        keep = np.argsort(-network[i, j], kind='stable')[:k*N//2]
-        i, j = i[keep], j[keep]
+    if rule=='global': i, j = strongest(network, k)
     elif rule=='knn':
         i = np.repeat(np.arange(N), k)
         j = np.argsort(-np.where(np.eye(N, dtype=bool), -np.inf, network), axis=1, kind='stable')[:, :k].ravel()
@@ -43,7 +40,7 @@ def edges(
     A[i, j] = A[j, i] = network[i, j]
     return A
 
-# %% ../nbs/06_rgcn.ipynb #74c2502e
+# %% ../nbs/06_rgcn.ipynb #b0894b4e
 def edge_weights(
     A:np.ndarray,          # What `edges` returns
     scale:str='rescaled',  # `'rescaled'`, `'raw'` or `'binary'`
@@ -65,7 +62,7 @@ def normalise(
     root = A.sum(1)**-.5
     return root[:, None]*A*root
 
-# %% ../nbs/06_rgcn.ipynb #b941475d
+# %% ../nbs/06_rgcn.ipynb #7a626def
 class Graph:
     "A propagation matrix that mixes samples with their neighbours"
     def __init__(self,
@@ -90,7 +87,7 @@ def to_pyg(
     return Data(x=torch.as_tensor(np.asarray(x, np.float32)), edge_index=torch.tensor(np.stack([i, j])),
                 edge_weight=torch.tensor(A[i, j], dtype=torch.float32), y=None if y is None else torch.as_tensor(y))
 
-# %% ../nbs/06_rgcn.ipynb #89222aeb
+# %% ../nbs/06_rgcn.ipynb #459490fd
 def extend(
     A:np.ndarray,               # `(N, N)` edges of the fitted samples, as `edges` returns them
     rows:np.ndarray,            # `(n, N)` network rows of new samples, as `SNF.attach` returns them
@@ -113,14 +110,14 @@ def extend(
     out[range(N, N+n), range(N, N+n)] = 1/new
     return out
 
-# %% ../nbs/06_rgcn.ipynb #09d63a6d
+# %% ../nbs/06_rgcn.ipynb #9cac6b92
 def within_sample_ranks(
     table:pd.DataFrame, # `(n, d)`, one modality
 )->pd.DataFrame:        # The same shape; values in (0, 1), ties share their mean rank
     "Each value replaced by its rank within its sample"
     return ((table.rank(axis=1)-.5)/table.shape[1]).astype(np.float32)
 
-# %% ../nbs/06_rgcn.ipynb #c7182cd9
+# %% ../nbs/06_rgcn.ipynb #c3f3ba7c
 @dataclass(frozen=True)
 class RGCN:
     "Graph network with nodes from some modalities and edges from the fused network (§2.2, Tables 4 and 5)"
@@ -153,7 +150,7 @@ class RGCN:
         R = np.arange(len(folds))
         return np.concatenate([self._some(cohort, folds, R[i:i+50]) for i in range(0, len(folds), 50)])  # 50 fit in the cache
 
-# %% ../nbs/06_rgcn.ipynb #26fd41ac
+# %% ../nbs/06_rgcn.ipynb #061d6860
 def how_to_compress(
     features:str,  # `'autoencoder'`, `'pca'`, `'raw'` or `'ranks'`
     ae_epochs:int, # Of the autoencoder
@@ -197,7 +194,7 @@ def fold_networks(cohort, modalities, features, components, ae_epochs, K, seed, 
         out.append((snf.network, snf.attach({m: x[r][~fit] for m, x in X.items()})))
     return out
 
-# %% ../nbs/06_rgcn.ipynb #39fdaa54
+# %% ../nbs/06_rgcn.ipynb #38561251
 def _modalities(self:RGCN, cohort):
     "Node and edge modalities, checked against the cohort"
     source = {'fused': tuple(cohort.modalities), 'own': tuple(self.nodes)}.get(self.edges) if isinstance(self.edges, str) else tuple(self.edges)
@@ -223,7 +220,7 @@ def _graph(self:RGCN, cohort, source, folds, which):
 
 RGCN._modalities, RGCN._graph = _modalities, _graph
 
-# %% ../nbs/06_rgcn.ipynb #2f4085fe
+# %% ../nbs/06_rgcn.ipynb #1229809d
 def replica_seeds(
     seed:int,     # The configuration's
     folds:Folds,  # `R` replicas
@@ -250,7 +247,7 @@ def _some(self:RGCN, cohort, folds, which):
 
 RGCN._some = _some
 
-# %% ../nbs/06_rgcn.ipynb #550f8979
+# %% ../nbs/06_rgcn.ipynb #6fefdc8a
 class FittedRGCN:
     "An `RGCN` trained on a whole cohort; it predicts patients who were not in its graph"
     def __init__(self,
@@ -280,7 +277,7 @@ class FittedRGCN:
 
 RGCN.fit = lambda self, cohort: FittedRGCN(self, cohort)
 
-# %% ../nbs/06_rgcn.ipynb #94afa377
+# %% ../nbs/06_rgcn.ipynb #7518fb40
 def _view(self:FittedRGCN, table, m, form):
     "A compressor for one modality in one form, with the centre and scale of its codes"
     method, options = how_to_compress(form, self.model.ae_epochs)
@@ -296,7 +293,7 @@ def _encode(self:FittedRGCN, table, m, form):
 
 FittedRGCN._view, FittedRGCN._encode = _view, _encode
 
-# %% ../nbs/06_rgcn.ipynb #cb87bd1d
+# %% ../nbs/06_rgcn.ipynb #d60ff5e3
 def predict_proba(
     self:FittedRGCN,
     modalities:dict, # Name -> DataFrame `(n, d)` of new samples: same modalities and features as at `fit`
@@ -321,7 +318,7 @@ def predict_proba(
 
 FittedRGCN.predict_proba = predict_proba
 
-# %% ../nbs/06_rgcn.ipynb #0c231863
+# %% ../nbs/06_rgcn.ipynb #e6323c1e
 PAPER_RGCN = pd.DataFrame(
     [('GCN', 'mRNA', .8727, .9528, .8248), ('GCN', 'CNV', .6066, .7172, .3428), ('GCN', 'RPPA', .8865, .9658, .8607), ('GCN', 'mRNA+CNV', .8767, .9593, .8318),
      ('GCN', 'CNV+RPPA', .8727, .9623, .8464), ('GCN', 'mRNA+RPPA', .9061, .9838, .8905), ('GCN', 'mRNA+CNV+RPPA', .9178, .9840, .9051),

@@ -16,7 +16,7 @@ from torch import nn
 import torch.nn.functional as F
 from .core import DataError, spawn_seeds
 
-# %% ../nbs/05_training.ipynb #dcaea7d4
+# %% ../nbs/05_training.ipynb #aab36a5f
 class ReplicaLinear(nn.Module):
     "R independent linear maps, trained side by side"
     def __init__(self,
@@ -33,7 +33,7 @@ class ReplicaLinear(nn.Module):
         x:torch.Tensor, # `(d, N)` shared by all replicas, or `(R, d, N)`
     )->torch.Tensor:    # `(R, h, N)`
         "One batched product for all replicas"
-        return torch.bmm(self.weight, x.expand(len(self.weight), -1, -1)) + self.bias
+        return torch.bmm(self.weight, x.expand(len(self.weight), -1, -1)).add_(self.bias)
 
 # %% ../nbs/05_training.ipynb #5a531b50
 def generators(
@@ -42,7 +42,7 @@ def generators(
     "A random generator for each replica"
     return [torch.Generator().manual_seed(int(s)) for s in seeds]
 
-# %% ../nbs/05_training.ipynb #0ef40272
+# %% ../nbs/05_training.ipynb #12ef7a62
 class ReplicaDropout(nn.Module):
     "Dropout with a random stream for each replica; the rate is rounded to 1/256"
     def __init__(self,
@@ -54,12 +54,12 @@ class ReplicaDropout(nn.Module):
         self.cut, self.streams = round(256*p), [np.random.SFC64(int(s)) for s in seeds]
 
     def forward(self, h):
-        "Zero a share p of the units while training, and scale the rest by 1/(1-p)"
+        "Zero a share p of the units while training, and scale the rest by 1/(1-p); h itself is changed"
         if not self.training or self.cut==0: return h
         units = h[0].numel()
         raw = np.stack([s.random_raw(-(-units//8)).view(np.uint8)[:units] for s in self.streams])
         keep = np.multiply(raw>=self.cut, np.float32(256/(256-self.cut)), dtype=np.float32)
-        return h * torch.from_numpy(keep).view(h.shape)
+        return h.mul_(torch.from_numpy(keep).view(h.shape))
 
 # %% ../nbs/05_training.ipynb #f66f79a0
 @dataclass
@@ -69,7 +69,7 @@ class Out:
     uni:list            # Per modality: logits `(R, C, N)` of that modality alone
     fused:torch.Tensor  # `(R, C, N)` logits of all modalities together
 
-# %% ../nbs/05_training.ipynb #337001c4
+# %% ../nbs/05_training.ipynb #4a6f0c2b
 class Encoder(nn.Module):
     "Linear layers with ReLU and dropout, for R replicas; a graph is mixed in before each layer"
     def __init__(self,
@@ -90,7 +90,7 @@ class Encoder(nn.Module):
         if self._input is None or self._input[0] is not x: self._input = x, graph.propagate(x)
         h = self._input[1]                                     # X does not change while training: propagate it once
         for i, (layer, drop) in enumerate(zip(self.layers, self.dropouts)):
-            h = drop(layer(h if i==0 else graph.propagate(h)).relu_())
+            h = drop(layer(h if i==0 else graph.propagate(h))).relu_()   # a mask of positive numbers commutes with ReLU
         return h
 
 # %% ../nbs/05_training.ipynb #6bee02be
