@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'PAPER_TABLE3', 'Folds', 'folds_frame', 'read_folds', 'cut_off', 'Splits', 'inner_folds', 'calibration_error',
            'score', 'fingerprint', 'as_folds', 'check_proba', 'cross_validate', 'corrected_t', 'compare', 'compare_one',
-           'check_no_leak', 'raw_coordinates', 'fit_one', 'Baseline', 'Chosen', 'modality_sets']
+           'check_no_leak', 'raw_coordinates', 'fit_one', 'Baseline', 'out_of_fold', 'Chosen', 'modality_sets']
 
 # %% ../nbs/03_evaluation.ipynb #58654f35
 import hashlib
@@ -357,7 +357,22 @@ class Baseline:
         y, C, seeds = cohort.y, len(cohort.classes), spawn_seeds(self.seed, len(folds))
         return np.stack([fit_one(self.classifier(scale, s), side_by_side(r), y, folds.fit[r], C) for r, s in enumerate(seeds)])
 
-# %% ../nbs/03_evaluation.ipynb #ef234a30
+# %% ../nbs/03_evaluation.ipynb #adf7c48e
+def out_of_fold(
+    model,             # Has `fit_predict(cohort, folds)`
+    cohort:Cohort,     # The cohort to learn
+    folds:Folds,       # `R` replicas
+    k:int=5,           # Inner folds
+    seed:int=0,        # Of the inner splits
+)->np.ndarray:         # `(R, N, C)`; NaN outside a replica's training fold
+    "Probabilities of each row of the training fold, predicted while it was held out"
+    inside = folds.inner(cohort, k, seed)
+    proba = model.fit_predict(cohort, inside)
+    out = np.full((len(folds), *proba.shape[1:]), np.nan)
+    for p, r, held in zip(proba, inside.outer, inside.test): out[r, held] = p[held]
+    return out
+
+# %% ../nbs/03_evaluation.ipynb #f6da09c1
 @dataclass
 class Chosen:
     "The candidate that predicts best inside each training fold"
@@ -370,15 +385,9 @@ class Chosen:
         folds:Folds,    # `R` replicas
     )->np.ndarray:      # `(R,)` names
         "Which candidate each replica takes; no test row has a part in it"
-        inside = folds.inner(cohort, self.inner, self.seed)
-        F = np.array([[f1_score(cohort.y[fit], guess[fit], average='macro') for fit, guess in zip(folds.fit, self._held_out(m, cohort, inside))]
-                      for m in self.candidates.values()])
+        guesses = [out_of_fold(m, cohort, folds, self.inner, self.seed).argmax(-1) for m in self.candidates.values()]
+        F = np.array([[f1_score(cohort.y[fit], g[fit], average='macro') for fit, g in zip(folds.fit, guess)] for guess in guesses])
         return np.array(list(self.candidates))[F.argmax(0)]
-
-    def _held_out(self, model, cohort, inside): # `(R, N)` class codes, each row predicted while it was held out
-        guess = model.fit_predict(cohort, inside).argmax(-1)
-        shape = (-1, self.inner, len(cohort))
-        return (guess*inside.test).reshape(shape).sum(1)
 
     def fit_predict(self,
         cohort:Cohort,  # The cohort to learn
@@ -392,7 +401,7 @@ class Chosen:
             proba[which] = self.candidates[name].fit_predict(cohort, folds[which])
         return proba
 
-# %% ../nbs/03_evaluation.ipynb #6c8039e9
+# %% ../nbs/03_evaluation.ipynb #4a04f209
 def modality_sets(
     modalities, # Names
 )->list[tuple]: # Tuples of names, small ones first
@@ -401,6 +410,6 @@ def modality_sets(
     sizes = range(1, len(names)+1) if len(names) <= 3 else (1, len(names)-1, len(names))
     return [c for k in sizes for c in combinations(names, k)]
 
-# %% ../nbs/03_evaluation.ipynb #9593032b
+# %% ../nbs/03_evaluation.ipynb #b5838a7f
 PAPER_TABLE3 = pd.DataFrame({'mRNA': (.8338, .9510, .7476), 'CNV': (.5831, .6763, .3206), 'RPPA': (.8434, .9602, .8130), 'mRNA+CNV': (.8338, .9503, .7576),
     'CNV+RPPA': (.8493, .9603, .8233), 'mRNA+RPPA': (.8728, .9737, .8403), 'mRNA+CNV+RPPA': (.8728, .9735, .8367)}, index=['accuracy', 'AUC', 'macro-F1']).T

@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['PAPER_RGCN', 'edges', 'edge_weights', 'normalise', 'Graph', 'to_pyg', 'extend', 'within_sample_ranks', 'RGCN',
-           'how_to_compress', 'unit_scale', 'node_features', 'patient_network', 'fold_networks', 'replica_seeds',
-           'FittedRGCN', 'predict_proba']
+           'how_to_compress', 'unit_scale', 'in_own_span', 'node_features', 'patient_network', 'fold_networks',
+           'replica_seeds', 'runs', 'NodeView', 'Reference', 'matched', 'attach', 'FittedRGCN', 'whole',
+           'predict_proba']
 
-# %% ../nbs/06_rgcn.ipynb #9930b08d
+# %% ../nbs/06_rgcn.ipynb #856a1f83
 from dataclasses import dataclass
 from functools import lru_cache
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import f1_score
 from .cohort import Cohort
-from .compression import Compressor, compress, widths
+from .compression import Compressor, Rotation, compress, widths
 from .core import DataError, figures_dir, some
 from .evaluation import Folds, Splits
 from .snf import SNF, strongest
@@ -117,7 +117,7 @@ def within_sample_ranks(
     "Each value replaced by its rank within its sample"
     return ((table.rank(axis=1)-.5)/table.shape[1]).astype(np.float32)
 
-# %% ../nbs/06_rgcn.ipynb #c3f3ba7c
+# %% ../nbs/06_rgcn.ipynb #fcc18b79
 @dataclass(frozen=True)
 class RGCN:
     "Graph network with nodes from some modalities and edges from the fused network (§2.2, Tables 4 and 5)"
@@ -148,9 +148,14 @@ class RGCN:
     )->np.ndarray:      # `(R, N, C)` class probabilities
         "Train one network a replica; labels are read on training and validation rows only"
         R = np.arange(len(folds))
-        return np.concatenate([self._some(cohort, folds, R[i:i+50]) for i in range(0, len(folds), 50)])  # 50 fit in the cache
+        return np.concatenate([sum(run.predict() for run in self.runs(cohort, folds, R[i:i+50]))/self.seeds
+                               for i in range(0, len(folds), 50)])                       # 50 fit in the cache
 
-# %% ../nbs/06_rgcn.ipynb #061d6860
+    def form(self, m):
+        "Features of one modality; one that a dict leaves out has those of the network"
+        return self.features.get(m, self.network_features) if isinstance(self.features, dict) else self.features
+
+# %% ../nbs/06_rgcn.ipynb #afb5ad76
 def how_to_compress(
     features:str,  # `'autoencoder'`, `'pca'`, `'raw'` or `'ranks'`
     ae_epochs:int, # Of the autoencoder
@@ -168,6 +173,14 @@ def unit_scale(
     x = x - x[rows].mean(0)
     return x/np.sqrt((x[rows]**2).mean())
 
+def in_own_span(
+    x:np.ndarray,             # `(N, d)`
+    rows=slice(None),         # Rows that decide
+)->np.ndarray:                # `(N, D)`: x itself, centred, if it has no more features than rows
+    "More features than samples, in the coordinates that the samples span: nothing is lost, and layers are narrower"
+    x = x - x[rows].mean(0)
+    return x if x.shape[1] < len(x[rows]) else Rotation(x[rows]).into(x)
+
 @lru_cache(maxsize=24)
 def node_features(cohort, modality, features, components, ae_epochs, seed, folds=None):
     "`(N, d)` features of one modality, or `(R, N, d)` if they are fitted on the training rows of each replica"
@@ -175,9 +188,11 @@ def node_features(cohort, modality, features, components, ae_epochs, seed, folds
     if features=='ranks': one = Cohort({modality: within_sample_ranks(one.modalities[modality])}, cohort.labels, cohort.name)
     method, options = how_to_compress(features, ae_epochs)
     n = widths(one, components, folds)                         # a modality with fewer features keeps those it has
-    if folds is None: return unit_scale(compress(one, method, n, seed=seed, **options)[modality])
+    if folds is None: return unit_scale(in_own_span(compress(one, method, n, seed=seed, **options)[modality]))
     X = compress(one, method, n, fit_on='train', folds=folds, seed=seed, **options)[modality]
-    return np.stack([unit_scale(x, fit) for x, fit in zip(X, folds.fit)])
+    X = [unit_scale(in_own_span(x, fit), fit) for x, fit in zip(X, folds.fit)]
+    widest = max(x.shape[1] for x in X)
+    return np.stack([np.pad(x, ((0, 0), (0, widest-x.shape[1]))) for x in X])
 
 @lru_cache(maxsize=24)
 def patient_network(cohort, modalities, features, components, ae_epochs, K, seed):
@@ -220,7 +235,7 @@ def _graph(self:RGCN, cohort, source, folds, which):
 
 RGCN._modalities, RGCN._graph = _modalities, _graph
 
-# %% ../nbs/06_rgcn.ipynb #1229809d
+# %% ../nbs/06_rgcn.ipynb #4822ca62
 def replica_seeds(
     seed:int,     # The configuration's
     folds:Folds,  # `R` replicas
@@ -229,96 +244,143 @@ def replica_seeds(
     "A seed that depends on a replica's repetition and fold only, not on which replicas run beside it"
     return [int(np.random.SeedSequence([seed, s, int(r), int(f)]).generate_state(1)[0]) for r, f in zip(folds.repeat, folds.fold)]
 
-def _some(self:RGCN, cohort, folds, which):
-    "Train the replicas numbered `which`"
+def runs(self:RGCN, cohort, folds, which, method=None):
+    "A `Run` for each seed, of the replicas numbered `which`, trained by a method"
     nodes, source = self._modalities(cohort)
-    some, form = folds[which], self.features if isinstance(self.features, dict) else dict.fromkeys(nodes, self.features)
-    inductive = self.mode=='inductive'
-    X = [node_features(cohort, m, form[m], self.components, self.ae_epochs, self.seed, folds if inductive else None) for m in nodes]
+    some, inductive = folds[which], self.mode=='inductive'
+    X = [node_features(cohort, m, self.form(m), self.components, self.ae_epochs, self.seed, folds if inductive else None) for m in nodes]
     if inductive: X = [z[which] for z in X]
     x = torch.tensor(np.swapaxes(np.concatenate(X, -1), -1, -2).copy())
     batch = Batch([x], torch.tensor(cohort.y), torch.tensor(some.train), self._graph(cohort, source, folds, which))
-    proba = 0
     for s in range(self.seeds):
         net = Network([x.shape[-2]], len(cohort.classes), replica_seeds(self.seed, some, s), self.hidden, self.dropout)
-        run = train(net, batch, valid=torch.tensor(some.valid), epochs=self.epochs, lr=self.lr, weight_decay=self.weight_decay, patience=self.patience)
-        proba = proba + run.predict()/self.seeds
-    return proba
+        yield train(net, batch, method, torch.tensor(some.valid), self.epochs, self.lr, self.weight_decay, self.patience)
 
-RGCN._some = _some
+RGCN.runs = runs
 
-# %% ../nbs/06_rgcn.ipynb #6fefdc8a
+# %% ../nbs/06_rgcn.ipynb #c95255ab
+class NodeView:
+    "One modality in one form, in the units of the cohort it was fitted on"
+    def __init__(self,
+        model,               # Has the fields of `RGCN`
+        m:str,               # Modality
+        form:str,            # As in `RGCN.features`
+        table:pd.DataFrame,  # `(N, d)` of the fitted samples
+    ):
+        self.form = form
+        method, options = how_to_compress(form, model.ae_epochs)
+        X = self.values(table)
+        self.comp = Compressor(method, min(model.components, X.shape[1], len(X)-1), model.seed, **options).fit(X, m)
+        codes = self.comp.transform(X)
+        self.centre, self.rotation, self.scale = codes.mean(0), None, 1.
+        if codes.shape[1] >= len(codes): self.rotation = Rotation(codes-self.centre)
+        self.scale = np.sqrt((self(table)**2).mean())
+
+    def values(self, table): return (within_sample_ranks(table) if self.form=='ranks' else table).to_numpy(np.float32)
+
+    def __call__(self, table):
+        "`(n, D)` features of any samples that have the fitted columns"
+        x = self.comp.transform(self.values(table)) - self.centre
+        return (self.rotation.into(x) if self.rotation else x)/self.scale
+
+# %% ../nbs/06_rgcn.ipynb #4c623965
+class Reference:
+    "A fitted cohort to which patients can be attached: features, fused network, edges"
+    def __init__(self,
+        model,          # Has the fields of `RGCN`
+        cohort:Cohort,  # All of its samples have all modalities in use
+    ):
+        self.model, self.nodes, self.source = model, *model._modalities(cohort)
+        self.columns, self.views, self.z = {}, {}, {}
+        for m in dict.fromkeys([*self.nodes, *self.source]):
+            cohort.array(m)                                    # names the samples that lack a modality
+            table = cohort.modalities[m]
+            self.columns[m] = table.columns
+            for f in {model.form(m), model.network_features}: self.views[m, f] = NodeView(model, m, f, table)
+            for f in {model.form(m), model.network_features}: self.z[m, f] = self.views[m, f](table)
+        self.snf, self.edges = self.fuse(self.source)
+
+    def features(self, m): return self.z[m, self.model.form(m)]
+
+    def fuse(self, source):
+        "Network of the fitted samples over some modalities, and its edges"
+        snf = SNF(K=self.model.K, standardise=False).fit({m: self.z[m, self.model.network_features] for m in source})
+        return snf, edges(snf.network, self.model.edges_per_node, self.model.rule)
+
+    def graph(self):
+        "Graph of the fitted samples"
+        return Graph(normalise(edge_weights(self.edges, self.model.edge_weight), self.model.neighbour_weight))
+
+# %% ../nbs/06_rgcn.ipynb #2e1c9c7e
+def matched(self:Reference,
+    m:str,               # Modality
+    table:pd.DataFrame,  # `(n, d)` of new samples
+)->pd.DataFrame:         # The fitted columns, in their order
+    "Columns by name; `DataError` names those that are missing"
+    gone = self.columns[m].difference(table.columns)
+    if len(gone): raise DataError(f'{m} of the new samples lacks {len(gone)} of the fitted features ({some(gone)}): add these columns.')
+    return table[self.columns[m]]
+
+def attach(self:Reference,
+    tables:dict,  # Modality -> `(n, d)` DataFrame with the fitted columns, rows in one order; some of the fitted modalities
+)->Graph:         # Of `N+n` samples, the new ones last
+    "Graph in which new samples listen to the fitted ones; `DataError` if they have nothing to be attached by"
+    have = tuple(m for m in self.source if m in tables)
+    if not have: raise DataError(f'New samples are attached by {some(self.source)}, and have none of them: give at least one.')
+    snf, A = (self.snf, self.edges) if have==self.source else self.fuse(have)
+    rows = snf.attach({m: self.views[m, self.model.network_features](tables[m]) for m in have})
+    rows = rows*np.float32(self.edges.sum(1).mean()/A.sum(1).mean())     # in the units of the fitted edges
+    return Graph(extend(self.edges, rows, self.model.neighbour_weight, self.model.edges_per_node, self.model.edge_weight))
+
+Reference.matched, Reference.attach = matched, attach
+
+# %% ../nbs/06_rgcn.ipynb #3dba0a72
 class FittedRGCN:
     "An `RGCN` trained on a whole cohort; it predicts patients who were not in its graph"
     def __init__(self,
         model:RGCN,     # The configuration
         cohort:Cohort,  # All of its samples are learned from
     ):
-        self.model, self.classes = model, cohort.classes
-        self.nodes, self.source = model._modalities(cohort)
-        tables = cohort.modalities
-        for m in {*self.nodes, *self.source}: cohort.array(m)                 # names the samples that lack a modality
-        self.columns = {m: tables[m].columns for m in {*self.nodes, *self.source}}
-        self.views = {(m, f): self._view(tables[m], m, f) for m, f in self._views()}
-        z = {(m, f): self._encode(tables[m], m, f) for m, f in self.views}
-        self.snf = SNF(K=model.K, standardise=False).fit({m: z[m, model.network_features] for m in self.source})
-        self.edges, self.x = edges(self.snf.network, model.edges_per_node, model.rule), self._stack(z)
-        graph = Graph(normalise(edge_weights(self.edges, model.edge_weight), model.neighbour_weight))
-        everyone = Folds(*np.array([[[True]], [[False]], [[False]]]).repeat(len(cohort), 2), np.array([0]), np.array([0]), cohort.samples)
-        self.runs = []
+        self.model, self.classes, self.reference = model, cohort.classes, Reference(model, cohort)
+        self.x = np.concatenate([self.reference.features(m) for m in self.reference.nodes], 1)
+        everyone, self.runs = whole(cohort), []
         for s in range(model.seeds):
             net = Network([self.x.shape[1]], len(self.classes), replica_seeds(model.seed, everyone, s), model.hidden, model.dropout)
-            batch = Batch([torch.tensor(self.x.T.copy())], torch.tensor(cohort.y), torch.tensor(everyone.train), graph)
+            batch = Batch([torch.tensor(self.x.T.copy())], torch.tensor(cohort.y), torch.tensor(everyone.train), self.reference.graph())
             self.runs.append(train(net, batch, epochs=model.epochs, lr=model.lr, weight_decay=model.weight_decay))
 
-    def _form(self, m): return self.model.features[m] if isinstance(self.model.features, dict) else self.model.features
-    def _views(self): return {(m, self._form(m)) for m in self.nodes} | {(m, self.model.network_features) for m in self.source}
-    def _stack(self, z): return np.concatenate([z[m, self._form(m)] for m in self.nodes], 1)
+def whole(
+    cohort:Cohort, # The cohort
+)->Folds:          # One replica
+    "Every sample is a training sample"
+    everyone = np.ones((1, len(cohort)), bool)
+    return Folds(everyone, ~everyone, ~everyone, np.array([0]), np.array([0]), cohort.samples)
 
 RGCN.fit = lambda self, cohort: FittedRGCN(self, cohort)
 
-# %% ../nbs/06_rgcn.ipynb #7518fb40
-def _view(self:FittedRGCN, table, m, form):
-    "A compressor for one modality in one form, with the centre and scale of its codes"
-    method, options = how_to_compress(form, self.model.ae_epochs)
-    X = (within_sample_ranks(table) if form=='ranks' else table).to_numpy(np.float32)
-    comp = Compressor(method, min(self.model.components, X.shape[1], len(X)-1), self.model.seed, **options).fit(X, m)
-    codes = comp.transform(X)
-    return comp, codes.mean(0), np.sqrt(((codes-codes.mean(0))**2).mean())
-
-def _encode(self:FittedRGCN, table, m, form):
-    "`(n, d)` features of any samples, in the fitted units"
-    comp, centre, scale = self.views[m, form]
-    return (comp.transform((within_sample_ranks(table) if form=='ranks' else table).to_numpy(np.float32))-centre)/scale
-
-FittedRGCN._view, FittedRGCN._encode = _view, _encode
-
-# %% ../nbs/06_rgcn.ipynb #d60ff5e3
+# %% ../nbs/06_rgcn.ipynb #f1e75445
 def predict_proba(
     self:FittedRGCN,
     modalities:dict, # Name -> DataFrame `(n, d)` of new samples: same modalities and features as at `fit`
 )->pd.DataFrame:     # `(n, C)` class probabilities, by sample and class
     "Class probabilities of samples who were not in the graph; `DataError` names what is missing"
-    lacking = set(self.columns)-set(modalities)
+    ref = self.reference
+    lacking = set(ref.columns)-set(modalities)
     if lacking: raise DataError(f'The model was fitted with {some(sorted(lacking))}, which the new samples lack: give that modality too.')
-    for m, columns in self.columns.items():
-        gone = columns.difference(modalities[m].columns)
-        if len(gone): raise DataError(f'{m} of the new samples lacks {len(gone)} of the fitted features ({some(gone)}): add these columns.')
-    samples = modalities[self.nodes[0]].index
-    for m in self.columns:
-        apart = samples.symmetric_difference(modalities[m].index)
-        if len(apart): raise DataError(f'{some(apart)} of the new samples have {m} or {self.nodes[0]} but not both: give both, or leave them out.')
-    tables = {m: modalities[m].loc[samples, columns] for m, columns in self.columns.items()}
-    z = {(m, f): self._encode(tables[m], m, f) for m, f in self.views}
-    rows = self.snf.attach({m: z[m, self.model.network_features] for m in self.source})
-    graph = Graph(extend(self.edges, rows, self.model.neighbour_weight, self.model.edges_per_node, self.model.edge_weight))
-    x = torch.tensor(np.concatenate([self.x, self._stack(z)]).T.copy())
+    tables = {m: ref.matched(m, modalities[m]) for m in ref.columns}
+    samples = tables[ref.nodes[0]].index
+    for m, table in tables.items():
+        apart = samples.symmetric_difference(table.index)
+        if len(apart): raise DataError(f'{some(apart)} of the new samples have {m} or {ref.nodes[0]} but not both: give both, or leave them out.')
+    tables = {m: table.loc[samples] for m, table in tables.items()}
+    new = np.concatenate([ref.views[m, ref.model.form(m)](tables[m]) for m in ref.nodes], 1)
+    x, graph = torch.tensor(np.concatenate([self.x, new]).T.copy()), ref.attach(tables)
     with torch.no_grad(): p = sum(run.net.eval()([x], graph).fused.softmax(1)[0].T.numpy() for run in self.runs)/len(self.runs)
     return pd.DataFrame(p[len(self.x):], samples, self.classes)
 
 FittedRGCN.predict_proba = predict_proba
 
-# %% ../nbs/06_rgcn.ipynb #e6323c1e
+# %% ../nbs/06_rgcn.ipynb #931fabe1
 PAPER_RGCN = pd.DataFrame(
     [('GCN', 'mRNA', .8727, .9528, .8248), ('GCN', 'CNV', .6066, .7172, .3428), ('GCN', 'RPPA', .8865, .9658, .8607), ('GCN', 'mRNA+CNV', .8767, .9593, .8318),
      ('GCN', 'CNV+RPPA', .8727, .9623, .8464), ('GCN', 'mRNA+RPPA', .9061, .9838, .8905), ('GCN', 'mRNA+CNV+RPPA', .9178, .9840, .9051),
