@@ -297,7 +297,7 @@ def with_inner(
             np.r_[np.arange(G), np.repeat(np.arange(G), k)],
             [*seeds, *(int(np.random.SeedSequence([int(s), int(j), 1]).generate_state(1)[0]) for s, j in zip(first, inside.fold))])
 
-# %% ../nbs/10_multitask.ipynb #e83bf172
+# %% ../nbs/10_multitask.ipynb #2c6b507a
 def train_joint(self:Joint, cohort, folds, which, X, graph, s=0):
     "Train the replicas numbered `which` and their inner ones on features X `(d, N)` or `(R, d, N)`; a `Run`"
     fit, valid, group, seeds = with_inner(folds, cohort, self.inner, self.seed+s, which)
@@ -320,8 +320,9 @@ def heads(self:Joint, cohort, folds, which):
     "Probabilities of every head for the replicas numbered `which`, averaged over seeds"
     total, nodes = {}, self._modalities(cohort)[0]
     for run in self.runs(cohort, folds, which):
-        with torch.no_grad(): out = run.evaluate()
-        said = {m: u.softmax(1) for m, u in zip(nodes, out.uni)} | {'fused': run.method.predict(run, out)}
+        with torch.no_grad():
+            out = run.evaluate()
+            said = {m: u.softmax(1) for m, u in zip(nodes, out.uni)} | {'fused': run.method.predict(run, out)}
         for head, p in said.items(): total[head] = total.get(head, 0) + p[:len(which)].transpose(1, 2).numpy()/self.seeds
     return total
 
@@ -337,7 +338,7 @@ def held_out_f1(self:Joint, cohort, folds):
 
 Joint._modalities, Joint.train_joint, Joint.runs, Joint.heads, Joint.held_out_f1 = _modalities, train_joint, runs, heads, held_out_f1
 
-# %% ../nbs/10_multitask.ipynb #50843df1
+# %% ../nbs/10_multitask.ipynb #dcec2ae8
 class FittedJoint:
     "A `Joint` trained on a whole cohort; it predicts patients who were not in its graph"
     def __init__(self,
@@ -353,8 +354,9 @@ class FittedJoint:
         "Probabilities `(N, C)` of every head, averaged over seeds, by the networks that learned from all samples"
         total = {}
         for run in self.runs:
-            with torch.no_grad(): out = run.method.forward(run_on(run), Batch([z.expand(run.R, *z.shape[-2:]) for z in x], None, None, graph))
-            said = {m: u.softmax(1) for m, u in zip(self.nodes, out.uni)} | {'fused': run.method.predict(run, out)}
+            with torch.no_grad():
+                out = run.method.forward(run_on(run), Batch([z.expand(run.R, *z.shape[-2:]) for z in x], None, None, graph))
+                said = {m: u.softmax(1) for m, u in zip(self.nodes, out.uni)} | {'fused': run.method.predict(run, out)}
             for head, p in said.items(): total[head] = total.get(head, 0) + p[0].T.numpy()/len(self.runs)
         return total
 
