@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['METHODS', 'BalancedClassifier', 'read_tables', 'is_mudata', 'read_target', 'read_obs', 'column_groups',
            'side_by_side', 'read_table', 'is_many', 'cohort_of', 'joint_of', 'fit', 'held_out_mean', 'held_out_heads',
-           'held_out_silenced', 'records', 'as_is', 'slim', 'new_tables', 'heads', 'predict_proba', 'predict',
-           'accuracy', 'load_classifier', 'save', 'without_modalities', 'contributions', 'decide', 'to_nodes',
+           'held_out_silenced', 'records', 'slim', 'new_tables', 'heads', 'predict_proba', 'predict', 'accuracy',
+           'load_classifier', 'save', 'without_modalities', 'contributions', 'decide', 'to_nodes',
            'integrated_gradients', 'top_features', 'agreement', 'Section', 'Report', 'long_table', 'to_html', 'picture',
            'grades', 'gates', 'weights', 'bootstrap_f1', 'fusion', 'calibration', 'deciders', 'features_section',
            'report']
@@ -210,7 +210,7 @@ def joint_of(self:BalancedClassifier, cohort):
 
 BalancedClassifier.joint_of = joint_of
 
-# %% ../nbs/13_classifier.ipynb #4199cedf
+# %% ../nbs/13_classifier.ipynb #c83aefd0
 def fit(self:BalancedClassifier,
     X,       # Dict of DataFrames, `Cohort`, MuData, DataFrame or `(N, d)` array
     y=None,  # Labels of any type: by sample id for several tables, in the order of rows for one
@@ -232,17 +232,17 @@ def fit(self:BalancedClassifier,
         self.silenced_ = held_out_silenced(fitted, cohort.samples, self.classes_)
         self.records_ = records(fitted)
         for run in fitted.runs: slim(run)
-        fitted.reference.snf.scale = dict.fromkeys(fitted.reference.snf.scale, as_is)
         bar.update()
     return self
 
 BalancedClassifier.fit = fit
 
-# %% ../nbs/13_classifier.ipynb #0b148ec6
+# %% ../nbs/13_classifier.ipynb #5efae096
 def held_out_mean(fitted, values):
     "Mean over seeds of what siblings say of the samples they held out: `(N, C)` for each head in `values(run)`"
     parts = [{h: held_out(p, run.valid, run.group)[0].T.double().numpy() for h, p in values(run).items()} for run in fitted.runs]
-    return {h: sum(p[h] for p in parts)/len(parts) for h in parts[0]}
+    total = {h: sum(p[h] for p in parts) for h in parts[0]}
+    return {h: p/p.sum(1, keepdims=True) for h, p in total.items()}
 
 def held_out_heads(fitted, samples, classes):
     "Head -> DataFrame of held-out probabilities"
@@ -262,14 +262,12 @@ def held_out_silenced(fitted, samples, classes):
         return said
     return {h: pd.DataFrame(p, samples, classes) for h, p in held_out_mean(fitted, values).items()}
 
-# %% ../nbs/13_classifier.ipynb #fa4f1dd2
+# %% ../nbs/13_classifier.ipynb #4c01728f
 def records(fitted):
     "Weights over time: seed, epoch, modality, F, r, k; empty for a method that keeps none"
     rows = [dict(seed=s, epoch=t, modality=m, F=float(F[0, i]), r=float(r[0, i]), k=float(k[0, i]))
             for s, run in enumerate(fitted.runs) for t, F, r, k in getattr(run.method, 'records', []) for i, m in enumerate(fitted.nodes)]
     return pd.DataFrame(rows, columns=['seed', 'epoch', 'modality', 'F', 'r', 'k'])
-
-def as_is(x): return x # a scaling that can be pickled: features come to the network scaled
 
 def slim(run):
     "Keep of a run what prediction needs: without optimiser and memory, and the network of all patients only"

@@ -6,7 +6,8 @@
 __all__ = ['KERNELS', 'FORMS', 'kernel_values', 'check_modalities', 'similarity', 'dominant', 'propagate_', 'p_form', 'snf',
            'SNF', 'new_similarity', 'attach', 'strongest', 'network_summary']
 
-# %% ../nbs/04_snf.ipynb #fee31bb1
+# %% ../nbs/04_snf.ipynb #78a8bbab
+from functools import partial
 import numpy as np
 import pandas as pd
 from .core import DataError, some
@@ -86,12 +87,14 @@ def _similarity(x, kernel, K, mu, metric, dtype):
         W[s.start:, s] = W[s, s.start:].T
     return W, near
 
-# %% ../nbs/04_snf.ipynb #6c5cbd6f
+# %% ../nbs/04_snf.ipynb #39a45ae3
 def _zscore(x):
     "A function that standardises (with n-1, as both programs do) as the columns of `x` need it; constant ones become 0"
     mean, sd = x.mean(axis=0), x.std(axis=0, ddof=1)
     sd[x.min(axis=0)==x.max(axis=0)] = np.inf
-    return lambda new: (new - mean)/sd
+    return partial(_scaled, mean=mean, sd=sd)
+
+def _scaled(new, mean=0., sd=1.): return (new - mean)/sd       # no closure: a fitted SNF can be pickled
 
 def _check_options(kernel, metric, mu):
     if kernel not in KERNELS: raise DataError(f'No kernel {kernel!r}: choose one of {", ".join(KERNELS)}.')
@@ -277,7 +280,7 @@ FORMS = {'paper':   dict(kernel='eq1',     renorm='none', knn_from='W'),
          'SNFtool': dict(kernel='snftool', renorm='cran', knn_from='P'),
          'snfpy':   dict(kernel='snfpy',   renorm='b0',   knn_from='P')}
 
-# %% ../nbs/04_snf.ipynb #1d53b619
+# %% ../nbs/04_snf.ipynb #4e0617aa
 class SNF:
     "Similarity network fusion of any number of modalities, with room for samples that come later"
     def __init__(self,
@@ -302,7 +305,7 @@ class SNF:
         _check_options(self.kernel, self.metric, self.mu)
         self.scale, self.features, self.similarities, self.near = {}, {}, {}, {}
         for m, x in check_modalities(X, self.K).items():
-            self.scale[m] = _zscore(x) if self.standardise else lambda new: new
+            self.scale[m] = _zscore(x) if self.standardise else _scaled
             self.features[m] = self.scale[m](x)
             self.similarities[m], self.near[m] = _similarity(self.features[m], self.kernel, self.K, self.mu, self._metric, self.dtype)
         W = _check_networks(self.similarities, self.K, self.steps, self.renorm, self.knn_from, self.stop, self.dtype, overwrite=False)

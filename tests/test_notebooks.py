@@ -7,13 +7,13 @@ from bmm.reproduce import check_parameters, find_notebooks, kernel_environment, 
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = find_notebooks(ROOT)
-SECTIONS = [nb for nb in NOTEBOOKS if nb.stem in ('01_cohort', '04_snf', '06_rgcn')]    # what real data could break first: reading, networks, training
+SECTIONS = [nb for nb in NOTEBOOKS if nb.stem in ('01_cohort', '04_snf', '13_classifier')]    # what real data could break first: reading, networks, training
 
 
 def run(notebook, cohort, folder):
     check_parameters(notebook)
     with kernel_environment(ROOT, folder/'figures', cohort):
-        failure = run_notebook(notebook, folder/notebook.name, 'fast', timeout=240)
+        failure = run_notebook(notebook, folder/notebook.name, 'fast', timeout=600)
     if failure: pytest.fail(str(failure), pytrace=False)
 
 
