@@ -212,7 +212,7 @@ def linked(
         return f"{{py:obj}}`{m['name']}{m['call'] or ''} <{target}>`" if target else m[0]
     return re.sub(f'(?P<keep>{KEEP})|{NAME}|{NUMBERS}', replace, text, flags=re.DOTALL | re.MULTILINE)
 
-# %% ../nbs/91_site.ipynb #aa09ed3f
+# %% ../nbs/91_site.ipynb #6e48b3dd
 def module_of(
     path:Path, # A notebook
 )->str:        # `'bmm.snf'`; empty if the notebook exports nothing
@@ -225,8 +225,13 @@ def exported(
     module:str,  # What the cell goes to
 )->list:         # `(object, class it belongs to or None)`
     "Functions and classes that a cell adds to its module"
-    defined = [d.name for d in ast.parse(source).body if isinstance(d, (ast.FunctionDef, ast.ClassDef)) and d.name[0]!='_']
-    found = [inspect.unwrap(getattr(import_module(module), name)) for name in defined]
+    home = import_module(module)
+    def place(d): # methods that are put into two classes may have one name
+        first = d.args.args[0] if isinstance(d, ast.FunctionDef) and d.args.args else None
+        cls = vars(home).get(getattr(first.annotation, 'id', '')) if first and first.arg=='self' else None
+        return cls if inspect.isclass(cls) and d.name in vars(cls) else home
+    defined = [d for d in ast.parse(source).body if isinstance(d, (ast.FunctionDef, ast.ClassDef)) and d.name[0]!='_']
+    found = [inspect.unwrap(getattr(place(d), d.name)) for d in defined]
     return [(obj, None if inspect.isclass(obj) else owner(obj)) for obj in found]
 
 # %% ../nbs/91_site.ipynb #341ab4f0
