@@ -18,14 +18,15 @@ export: $(VENV)/.done                  ## notebooks -> bmm/*.py
 docs: export $(VENV)/.docs             ## the documentation site, offline, in _site/html
 	@$(BIN)/bmm site docs
 
+# Compiled once here, or every kernel compiles torch again where Python may not write bytecode.
 # uv does not read PIP_FIND_LINKS, so it is passed on: a folder of wheels then serves both installers.
 $(VENV)/.done: settings.ini setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q uv && UV_FIND_LINKS="$$PIP_FIND_LINKS" $(BIN)/uv pip install -q --python $(BIN)/python \
+	$(BIN)/pip install -q uv && UV_FIND_LINKS="$$PIP_FIND_LINKS" $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python \
 	  -c constraints.txt -e '.[dev]' || $(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.done
-	UV_FIND_LINKS="$$PIP_FIND_LINKS" $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[docs]' \
+	UV_FIND_LINKS="$$PIP_FIND_LINKS" $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[docs]' \
 	  || $(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	@touch $@

@@ -70,7 +70,7 @@ def set_theme():
                       'svg.hashsalt': 'bmm', 'figure.constrained_layout.use': True})
     mpl.rcParams['savefig.bbox'] = 'tight'
 
-# %% ../nbs/00_core.ipynb #74b00ac7
+# %% ../nbs/00_core.ipynb #6c5d0a9b
 def figures_dir()->Path:
     "Folder for figures and tables, made if need be"
     root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p/'settings.ini').exists()), Path.cwd())
@@ -82,12 +82,15 @@ def save_fig(
     fig,        # matplotlib figure
     name:str,   # File name without suffix
     cohort,     # Its name and size are printed below the figure: a `Cohort`, or a string
-)->Path:
-    "Write a figure as PNG, with the name of its cohort in the lower right corner"
+):
+    "Write a figure as PNG, with the name of its cohort in the lower right corner, and show it"
+    import matplotlib.pyplot as plt
+    from IPython.display import Image, display
     fig.text(1, -.01, f'cohort: {cohort_label(cohort)}', ha='right', va='top', fontsize='x-small', color='.4')
     path = figures_dir()/f'{name}.png'
     fig.savefig(path, metadata={'Software': None})
-    return path
+    plt.close(fig)
+    display(Image(filename=path))                     # the file itself: drawn once, and what is seen is what is kept
 
 def show_table(
     df:pd.DataFrame,   # What to show; its index is not shown

@@ -50,7 +50,7 @@ def distillation_terms(
     if reduction=='sum': CE, KL, RE = CE*batch.mask.sum(1), KL*nodes.sum(1), RE*nodes.sum(1)
     return Terms(CE, KL, RE)
 
-# %% ../nbs/09_distillation.ipynb #0169645a
+# %% ../nbs/09_distillation.ipynb #ef815855
 class Distil(Method):
     "Every modality learns its labels, and those that are taught imitate the teacher (§2.3.2)"
     def __init__(self,
@@ -81,10 +81,13 @@ class Distil(Method):
 
     def loss(self, run, batch, out):
         "`(R,)`: the terms of all modalities"
-        total = 0
+        total, teacher, nodes, hidden = 0, self.teacher, self.nodes, self.hidden
+        if batch.idx is not None:                                  # the samples of a mini-batch, without those that only fill it up
+            def these(t): return t.gather(2, batch.idx.unsqueeze(1).expand(-1, t.shape[1], -1))
+            teacher, nodes, hidden = these(teacher), nodes.gather(1, batch.idx) & batch.mask, None if hidden is None else these(hidden)
         for m, (logits, h) in enumerate(zip(out.uni, out.h)):
-            pair = None if self.hidden is None else (h.expand(len(logits), -1, -1), self.hidden)
-            t = distillation_terms(logits, self.teacher, batch, self.T, self.centre, self.nodes, self.reduction, pair)
+            pair = None if hidden is None else (h.expand(len(logits), -1, -1), hidden)
+            t = distillation_terms(logits, teacher, batch, self.T, self.centre, nodes, self.reduction, pair)
             total = total + self.alphas[0]*t.CE + self.taught[:, m]*(self.alphas[1]*t.KL + self.alphas[2]*t.RE)
         return total
 
@@ -119,7 +122,7 @@ def as_logits(
     "Log-probabilities: logits up to a constant for each sample"
     return torch.tensor(np.log(np.maximum(proba, floor)).swapaxes(1, 2), dtype=torch.float32)
 
-# %% ../nbs/09_distillation.ipynb #2c3678bf
+# %% ../nbs/09_distillation.ipynb #bd892fbb
 def is_taught(
     F:np.ndarray,            # Macro-F1 of the students, measured out of fold
     information:np.ndarray,  # Nats that student and teacher share
@@ -138,12 +141,12 @@ def pair_information(
     a,                   # Modalities
     b,                   # Others
     rows,                # `(N,)` bool, rows to measure on
-    components:int=30,   # Most principal components of each modality; never more than a sixth of the rows
+    components:int=30,   # Most principal components of each modality; one for every six rows at most, and at least one
     permutations:int=0,  # For the p-value
     seed:int=0,
 )->MI:                   # `.value` in nats, `.p`
     "Mutual information of two groups of modalities by Gaussian copula; no label is read"
-    def codes(m): return node_features(cohort, m, 'pca', min(components, int(rows.sum())//6), 0, seed)[rows]
+    def codes(m): return node_features(cohort, m, 'pca', min(components, max(1, int(rows.sum())//6)), 0, seed)[rows]
     x, y = (np.hstack([codes(m) for m in group]) for group in (a, b))
     return mutual_information(x, y, estimator='gcmi', permutations=permutations, seed=seed)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['check_module', 'initialised', 'ReplicaModule', 'Built', 'ModuleNetwork', 'JointModules']
 
-# %% ../nbs/05_modules.ipynb #a0f5fe47
+# %% ../nbs/05_modules.ipynb #6a9e2cc1
 import copy
 from dataclasses import dataclass, field
 from math import prod
@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from .cohort import Cohort
 from .compression import compress
-from .core import DataError, some, spawn_seeds
+from .core import DataError, some
 from .evaluation import Folds
 from .training import HEADS, Batch, Encoder, Method, Network, ReplicaDropout, generators, spawn_depth, train
 

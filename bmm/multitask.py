@@ -187,7 +187,7 @@ def without_graph(
     run.net.train()
     return uni
 
-# %% ../nbs/10_multitask.ipynb #32051546
+# %% ../nbs/10_multitask.ipynb #4e37e432
 def passes_gate(self:BMM, run):
     "`(G, M)` bool: who is taught (§2.3.2)"
     G, M = self.states.shape
@@ -205,9 +205,9 @@ def fit_rows(run):
     return torch.zeros(G, run.batch.mask.shape[1]).index_add_(0, run.group, (run.batch.mask | run.valid).float()).bool()
 
 def principal(x, rows, dims):
-    "`(n, d)` principal components of the training rows of one modality, at most `dims` and a sixth of the rows"
+    "`(n, d)` principal components of the training rows of one modality, at most `dims` and one for every six rows"
     z = x.T[rows].numpy()
-    return Rotation(z-z.mean(0)).rows[:, :min(dims, len(z)//6)]
+    return Rotation(z-z.mean(0)).rows[:, :min(dims, max(1, len(z)//6))]
 
 def by_information(self:BMM, run, logits):
     "Weights from complementary information, `(G, M)`"
@@ -297,7 +297,7 @@ def with_inner(
             np.r_[np.arange(G), np.repeat(np.arange(G), k)],
             [*seeds, *(int(np.random.SeedSequence([int(s), int(j), 1]).generate_state(1)[0]) for s, j in zip(first, inside.fold))])
 
-# %% ../nbs/10_multitask.ipynb #2c6b507a
+# %% ../nbs/10_multitask.ipynb #288d6e75
 def train_joint(self:Joint, cohort, folds, which, X, graph, s=0):
     "Train the replicas numbered `which` and their inner ones on features X `(d, N)` or `(R, d, N)`; a `Run`"
     fit, valid, group, seeds = with_inner(folds, cohort, self.inner, self.seed+s, which)
@@ -331,9 +331,11 @@ def held_out_f1(self:Joint, cohort, folds):
     R = np.arange(len(folds))
     scores = []
     for i in range(0, len(folds), 25):
-        runs = list(self.runs(cohort, folds, R[i:i+25]))
-        proba = sum(run.method.predict(run, run.evaluate()).detach() for run in runs)
-        scores.append(macro_f1_now(runs[0], 'held-out', [proba])[:, 0].numpy())
+        votes = 0
+        for run in self.runs(cohort, folds, R[i:i+25]):              # each seed has inner folds of its own: a row is judged by networks that did not learn from it
+            votes = votes + held_out(run.method.predict(run, run.evaluate()).detach(), run.valid, run.group)
+        rows = held_out(run.valid.long(), run.valid, run.group).bool()
+        scores.append(macro_f1(votes.argmax(1), run.batch.y, rows, run.C).numpy())
     return np.concatenate(scores)
 
 Joint._modalities, Joint.train_joint, Joint.runs, Joint.heads, Joint.held_out_f1 = _modalities, train_joint, runs, heads, held_out_f1

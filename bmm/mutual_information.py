@@ -46,7 +46,7 @@ def record(value, sd, p, estimator, n, dims, level)->MI:
     z = norm.ppf((1+level)/2)
     return MI(float(value), float(max(value-z*sd, 0)), float(max(value+z*sd, 0)), float(p), estimator, int(n), tuple(map(int, dims)))
 
-# %% ../nbs/08_mutual_information.ipynb #6519a63d
+# %% ../nbs/08_mutual_information.ipynb #568eabb5
 def centre(
     x:np.ndarray,  # `(n, d)`
     given=None,    # `(n,)` class codes 0..C-1: remove each class's mean; the mean of all if not given
@@ -62,9 +62,8 @@ def whiten(
 )->np.ndarray:          # `(n, rank)` orthonormal columns with mean 0
     "An orthonormal basis of the centred columns; `DataError` if all are constant"
     U, s, _ = svd(centre(x, given), full_matrices=False)
-    keep = s > 1e-7*max(s[0], 1e-300)                                # copies of columns and constants add nothing
-    if s[0] < 1e-12: raise DataError('All columns are constant: there is nothing to measure.')
-    return U[:, keep]
+    if not s.size or s[0] < 1e-12: raise DataError('All columns are constant, or there are none: there is nothing to measure.')
+    return U[:, s > 1e-7*s[0]]                                       # copies of columns and constants add nothing
 
 def canonical(
     u:np.ndarray, # `(n, a)` whitened

@@ -8,7 +8,7 @@ __all__ = ['PAPER_RGCN', 'edges', 'edge_weights', 'normalise', 'Graph', 'to_pyg'
            'replica_seeds', 'runs', 'NodeView', 'Reference', 'matched', 'attach', 'FittedRGCN', 'whole',
            'predict_proba']
 
-# %% ../nbs/06_rgcn.ipynb #856a1f83
+# %% ../nbs/06_rgcn.ipynb #5e7ee2d6
 from dataclasses import dataclass
 from functools import lru_cache
 import numpy as np
@@ -16,8 +16,8 @@ import pandas as pd
 import torch
 from .cohort import Cohort
 from .compression import Compressor, Rotation, compress, widths
-from .core import DataError, figures_dir, some
-from .evaluation import Folds, Splits
+from .core import DataError, some
+from .evaluation import Folds
 from .snf import SNF, strongest
 from .training import Batch, Network, train
 

@@ -7,10 +7,10 @@ __all__ = ['METHODS', 'HOOKS', 'Rival', 'one_of', 'per_replica', 'norms', 'clip_
            'OGM_GE', 'AGM', 'MLB', 'MMPareto', 'ARL', 'entropy', 'mean_entropy', 'InfoReg', 'epoch', 'begin', 'loss',
            'grads', 'PMR', 'MMCosine', 'DGL', 'GradientBlending', 'all_losses', 'within_group', 'losses', 'look_ahead',
            'GradNorm', 'UncertaintyWeighting', 'MLA', 'step', 'predict', 'Relearning', 'BIO_OGM_GE', 'BIO_PMR',
-           'JointLoss', 'Late', 'DistilPieces', 'Balanced', 'methods', 'make_method', 'changes', 'options_of',
-           'subset_out', 'subset_logits', 'modality_shapley']
+           'JointLoss', 'Late', 'Balanced', 'methods', 'make_method', 'changes', 'options_of', 'subset_out',
+           'subset_logits', 'modality_shapley']
 
-# %% ../nbs/12_rivals.ipynb #8f106974
+# %% ../nbs/12_rivals.ipynb #ff1ec09f
 import copy
 import inspect
 import warnings
@@ -25,7 +25,7 @@ from torch.func import functional_call
 from .core import DataError, some
 from .ibml import BIO, IBML, Modulated, ratio, true_class_scores
 from .learning_state import purity_gap
-from .multitask import BMM, DistilStage
+from .multitask import BMM
 from .training import Batch, LateFusion, Method, Multitask, Out, cross_entropy, generators, masked_mean, spawn_depth, train, unimodal_losses
 
 # %% ../nbs/12_rivals.ipynb #8badb304
@@ -712,21 +712,12 @@ class BIO_PMR(PMR, BIO):
     "BIO's loss, and PMR's prototypes"
     def __init__(self, end:float=1., **options): super().__init__(end=end, **options)
 
-# %% ../nbs/12_rivals.ipynb #399d02f6
+# %% ../nbs/12_rivals.ipynb #272c6085
 class JointLoss(Multitask, Rival):
     "Fused loss plus all unimodal losses, every weight 1"
 
 class Late(LateFusion, Rival):
     "Each modality learns by itself; their probabilities are averaged"
-
-class DistilPieces(DistilStage):
-    "BMM's distillation in full batch or mini-batches"
-    def loss(self, run, batch, out):
-        "The teacher speaks of the samples at hand"
-        if batch.idx is None: return super().loss(run, batch, out)
-        piece, i = copy.copy(self), batch.idx.unsqueeze(1).expand(-1, run.C, -1)
-        piece.teacher, piece.nodes = self.teacher.gather(2, i), self.nodes.gather(1, batch.idx) & batch.mask
-        return super(DistilPieces, piece).loss(run, batch, out)
 
 class Balanced(BMM, Modulated):
     "BMM with the warm-up and the record of a rival"
@@ -738,11 +729,6 @@ class Balanced(BMM, Modulated):
     ):
         super().__init__(**options)
         self.warmup_factor, self.warmup_frac, self.record = warmup_factor, warmup_frac, record
-
-    def stage(self, run, method, key=()):
-        "A stage of the training, in pieces if need be"
-        if isinstance(method, DistilStage): method = DistilPieces(method.teacher, method.taught, method.alphas, method.T, method.kd_nodes)
-        return super().stage(run, method, key)
 
     def epoch(self, run):
         "Grades and weights; the step's size"

@@ -8,15 +8,14 @@ __all__ = ['HEADS', 'ReplicaLinear', 'generators', 'ReplicaDropout', 'Out', 'Enc
            'Method', 'unimodal_losses', 'Multitask', 'LateFusion', 'Run', 'batches', 'EarlyStopping', 'group_mean',
            'validation_loss', 'train', 'check_validation', 'make_optimizer']
 
-# %% ../nbs/05_training.ipynb #97be6c5b
-import time
+# %% ../nbs/05_training.ipynb #1798d3b0
 from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 import torch.nn.functional as F
-from .core import DataError, some, spawn_seeds
+from .core import DataError, some
 
 # %% ../nbs/05_training.ipynb #aab36a5f
 class ReplicaLinear(nn.Module):
@@ -44,7 +43,7 @@ def generators(
     "A random generator for each replica"
     return [torch.Generator().manual_seed(int(s)) for s in seeds]
 
-# %% ../nbs/05_training.ipynb #db435b22
+# %% ../nbs/05_training.ipynb #9b8ab672
 class ReplicaDropout(nn.Module):
     "Dropout with a random stream for each replica; the rate is rounded to 1/256"
     def __init__(self,
@@ -64,8 +63,8 @@ class ReplicaDropout(nn.Module):
         "Zero a share p of the units while training, and scale the rest by 1/(1-p); h itself is changed"
         if not self.training or self.cut==0: return h
         units = h[0].numel()
-        raw = np.stack([s.random_raw(-(-units//8)).view(np.uint8)[:units] for s in self.streams])
-        keep = np.multiply(raw>=self.cut, np.float32(256/(256-self.cut)), dtype=np.float32)
+        raw = np.concatenate([s.random_raw(-(-units//8)) for s in self.streams]).view(np.uint8).reshape(len(h), -1)
+        keep = np.multiply(raw[:, :units]>=self.cut, np.float32(256/(256-self.cut)), dtype=np.float32)
         return h.mul_(torch.from_numpy(keep).view(h.shape))
 
 # %% ../nbs/05_training.ipynb #f66f79a0
@@ -134,12 +133,13 @@ class AdditiveHead(nn.Module):
         "Weights that belong to modality m"
         return list(self.blocks[m].parameters())
 
-# %% ../nbs/05_training.ipynb #cbcc7464
+# %% ../nbs/05_training.ipynb #5ba2dd11
 def propagate_all(
     logits:list,  # Tensors `(R, C, N)`
     graph,        # Has `propagate`
 )->list:          # The same, propagated
     "One product with the graph for many small tensors"
+    if isinstance(graph, NoGraph): return logits
     return graph.propagate(torch.cat(logits, 1)).split([z.shape[1] for z in logits], 1)
 
 # %% ../nbs/05_training.ipynb #1434de3e
@@ -297,12 +297,13 @@ class LateFusion(Method):
         "Mean of the modalities' probabilities"
         return torch.stack([u.softmax(1) for u in out.uni]).mean(0)
 
-# %% ../nbs/05_training.ipynb #2f754938
+# %% ../nbs/05_training.ipynb #760297d4
 class Run:
     "One training of R replicas: the state a method can see, and its record"
     def __init__(self, net, method, batch, valid, group, options):
         self.net, self.method, self.batch, self.valid, self.group, self.options = net, method, batch, valid, group, options
         self.R, self.M, self.C, self.t, self.frac, self.log, self._seen = len(batch.mask), len(batch.x), net.classes, 0, 0., [], None
+        if options['batch_size']: self.rows = [x.transpose(-1, -2).contiguous() for x in batch.x] # a sample's features side by side: quick to pick
         self.shuffles = [np.random.default_rng([s, 1]) for s in net.seeds]
 
     @torch.no_grad()
@@ -329,43 +330,44 @@ class Run:
         "Long table of the losses: epoch, replica, split, value"
         return pd.concat([pd.DataFrame(dict(epoch=e, replica=range(self.R), split=s, value=v)) for e, s, v in self.log], ignore_index=True)
 
-# %% ../nbs/05_training.ipynb #437d25f0
+# %% ../nbs/05_training.ipynb #879edcb3
 def batches(self:Run):
     "One epoch: the full batch, or each replica's training samples in its own order, in even pieces of at most `batch_size`"
     size = self.options['batch_size']
     if size is None: yield self.batch; return
     if not isinstance(self.batch.graph, NoGraph): raise DataError('A graph needs all samples in one batch: leave out `batch_size`, or train without a graph.')
     rows = [g.permutation(np.flatnonzero(m)) for g, m in zip(self.shuffles, self.batch.mask.numpy())]
-    steps = -(-max(map(len, rows))//size)
-    for pieces in zip(*(np.array_split(r, steps) for r in rows)):
-        idx = torch.tensor(np.stack([np.pad(i, (0, size-len(i)), constant_values=-1) for i in pieces]))
-        mask, idx = idx >= 0, idx.clamp(min=0)                 # filled up under their mask: one width, so that dropout is the same for a lone replica
-        x = [z[:, idx].transpose(0, 1) if z.ndim==2 else z.gather(2, idx.unsqueeze(1).expand(-1, z.shape[1], -1)) for z in self.batch.x]
-        yield Batch(x, self.batch.y[idx], mask, self.batch.graph, idx)
+    plan = np.full((-(-max(map(len, rows))//size), self.R, size), -1) # filled up under their mask: one width, so that dropout is the same for a lone replica
+    for r, row in enumerate(rows):
+        for step, piece in zip(plan, np.array_split(row, len(plan))): step[r, :len(piece)] = piece
+    masks, plan = torch.from_numpy(plan >= 0), torch.from_numpy(plan.clip(0))
+    for idx, mask, y in zip(plan, masks, self.batch.y[plan]):
+        x = [z[idx] if z.ndim==2 else z.gather(1, idx.unsqueeze(2).expand(-1, -1, z.shape[2])) for z in self.rows]
+        yield Batch([z.transpose(1, 2) for z in x], y, mask, self.batch.graph, idx)
 
 Run.batches = batches
 
-# %% ../nbs/05_training.ipynb #fe471067
+# %% ../nbs/05_training.ipynb #7b476b8f
 class EarlyStopping:
     "Keeps each replica's best weights and tells which replicas go on"
-    def __init__(self, net, group, patience):
-        self.net, self.group, self.patience = net, group, patience
+    def __init__(self, weights, group, patience): # Weights have the replica as first axis
+        self.weights, self.group, self.patience = list(weights), group, patience
         self.best, self.best_epoch = torch.full(group.shape, torch.inf), torch.zeros(len(group), dtype=torch.long)
         self.active = torch.ones(len(group), dtype=torch.bool)
-        self.weights = [p.detach().clone() for p in net.parameters()]
+        self.kept = [p.detach().clone() for p in self.weights]
 
     def update(self, epoch, loss):
         "Note a validation loss `(R,)`; false when all have stopped"
         better = self.active & (loss < self.best)
         self.best, self.best_epoch = torch.where(better, loss, self.best), torch.where(better, epoch, self.best_epoch)
-        for kept, p in zip(self.weights, self.net.parameters()): kept[better] = p.detach()[better]
+        for kept, p in zip(self.kept, self.weights): kept[better] = p.detach()[better]
         self.active &= epoch - self.best_epoch < self.patience
         return bool(self.active.any())
 
     def restore(self):
         "Put the best weights back"
         with torch.no_grad():
-            for kept, p in zip(self.weights, self.net.parameters()): p.copy_(kept)
+            for kept, p in zip(self.kept, self.weights): p.copy_(kept)
 
 # %% ../nbs/05_training.ipynb #79c5a9e3
 def group_mean(
@@ -385,7 +387,7 @@ def validation_loss(
     nll = -p.clamp_min(1e-30).log().gather(1, run.batch.y.expand(run.R, -1).unsqueeze(1)).squeeze(1)
     return group_mean(nll, run.valid, run.group)
 
-# %% ../nbs/05_training.ipynb #055ca007
+# %% ../nbs/05_training.ipynb #b79344a6
 def train(
     net:Network,
     batch:Batch,               # Its mask holds each replica's training samples
@@ -409,7 +411,7 @@ def train(
     run = Run(net, method, batch, valid, group, options)
     method.setup(run)
     run.opt = make_optimizer(optimizer, net, method, lr, weight_decay)
-    stop = EarlyStopping(net, group, patience) if valid is not None else None
+    stop = EarlyStopping([*net.parameters(), *method.parameters()], group, patience) if valid is not None else None
     for epoch in range(epochs):
         run.frac = epoch/epochs
         method.epoch(run)
@@ -426,7 +428,7 @@ def train(
     if stop: stop.restore(); run.forget()
     return run
 
-# %% ../nbs/05_training.ipynb #ec67b832
+# %% ../nbs/05_training.ipynb #3043d1b0
 def check_validation(mask, valid, group):
     "The validation masks, or none if they are empty; `DataError` if they contradict the training masks"
     if valid is None or not valid.any(): return None
@@ -436,10 +438,11 @@ def check_validation(mask, valid, group):
     return valid
 
 def make_optimizer(name, net, method, lr, weight_decay):
-    "Adam or SGD over the weights of network and method; `DataError` for another name"
-    groups = [dict(params=list(net.parameters()), weight_decay=weight_decay)]
-    own = list(method.parameters())
-    if own: groups.append(dict(params=own, weight_decay=0.))
+    "Adam or SGD over the weights of network and method; `DataError` for another name, or if replicas would share a weight"
+    groups, own = [dict(params=list(net.parameters()), weight_decay=weight_decay)], dict(method.named_parameters())
+    shared = [n for n, p in own.items() if p.shape[:1] != (len(net.seeds),)]
+    if shared: raise DataError(f'{type(method).__name__} has weights that all replicas would share ({some(shared)}): make them in `setup`, of shape (run.R, ...).')
+    if own: groups.append(dict(params=list(own.values()), weight_decay=0.))
     if name=='adam': return torch.optim.Adam(groups, lr=lr, fused=True)
     if name=='sgd': return torch.optim.SGD(groups, lr=lr, momentum=.9)
     raise DataError(f"No optimizer {name!r}: choose 'adam' or 'sgd'.")
