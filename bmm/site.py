@@ -304,7 +304,7 @@ def results(
     files = sorted({f for row in cells for f in row[2] if '*' not in f} if folder is None else {f.name for f in folder.iterdir() if f.suffix in ('.png', '.csv')})
     return pd.DataFrame([(f, *find(f)) for f in files], columns=['file', 'notebook', 'caption'])
 
-# %% ../nbs/91_site.ipynb #2d9bf7c3
+# %% ../nbs/91_site.ipynb #51e0f217
 def gallery_page(
     root:Path, # The clone
     link,      # Makes links in Markdown
@@ -314,7 +314,8 @@ def gallery_page(
     def origin(r): return f'[{titles[r.notebook]}]({r.notebook})' if r.notebook in titles else 'no notebook writes it any more'
     figures = [f'```{{figure}} figures/{r.file}\n:width: 100%\n:alt: {Path(r.file).stem.replace("_", " ")}\n\n{link(r.caption)} From {origin(r)}.\n```\n' for r in rows.itertuples() if r.file.endswith('.png')]
     tables = [f'| [{r.file}](figures/{r.file}) | {origin(r)} |' for r in rows.itertuples() if r.file.endswith('.csv')]
-    return '\n'.join(['# Gallery', '', 'Every figure of the last full run. The words are those that stand above it in its notebook.', '', '::::{container} gallery', *figures, '::::',
+    shown = ['::::{container} gallery', *figures, '::::'] if figures else ['There is none yet.', '']
+    return '\n'.join(['# Gallery', '', 'Every figure of the last full run. The words are those that stand above it in its notebook.', '', *shown,
                       '## Tables', '', 'Every table in full precision.', '', '| file | from |', '| :--- | :--- |', *tables, ''])
 
 # %% ../nbs/91_site.ipynb #0a6ab79b
