@@ -8,7 +8,7 @@ __all__ = ['loss_weights', 'held_out', 'macro_f1_now', 'complementary_informatio
            'epoch', 'loss', 'Joint', 'with_inner', 'train_joint', 'runs', 'heads', 'held_out_f1', 'FittedJoint',
            'run_on', 'predict_heads', 'same_pattern', 'predict_proba']
 
-# %% ../nbs/10_multitask.ipynb #8d11a7fc
+# %% ../nbs/10_multitask.ipynb #9ae3e784
 import copy
 import joblib
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict
 from .cohort import Cohort
 from .compression import Rotation
-from .core import DataError, some
+from .core import DataError, one_of, some
 from .distillation import Distil
 from .evaluation import Folds
 from .learning_state import grade, low_information_bound, macro_f1
@@ -28,7 +28,7 @@ from .mutual_information import gate, pairwise_information
 from .rgcn import RGCN, Reference, node_features, replica_seeds, whole
 from .training import Batch, LateFusion, Multitask, Network, NoGraph, ReplicaDropout, cross_entropy, train, unimodal_losses
 
-# %% ../nbs/10_multitask.ipynb #713b71b6
+# %% ../nbs/10_multitask.ipynb #bf19ed14
 def loss_weights(
     F:torch.Tensor,   # `(..., M)` macro-F1 of M >= 2 modalities
     C:int,            # Number of classes
@@ -43,7 +43,7 @@ def loss_weights(
     "Ratios and loss weights (§2.3.3); `DataError` for one modality or an unknown blend"
     M = F.shape[-1]
     if M < 2: raise DataError('One modality has nothing to be balanced with: give two or more.')
-    if blend not in (None, 'sigmoid'): raise DataError(f"No blend {blend!r}: choose 'sigmoid' or None.")
+    one_of('blend', blend, None, 'sigmoid')
     r = F / ((F.sum(-1, keepdim=True)-F)/(M-1)).clamp_min(1e-6)
     ahead, quiet, bound = 1-(alpha*r).tanh(), (beta*r).tanh(), low_information_bound(C, gamma)
     if blend=='sigmoid':
@@ -96,7 +96,7 @@ def information_weights(
     total = c.sum(-1, keepdims=True)
     return np.where(total>0, c/np.where(total>0, total, 1), 1/c.shape[-1])
 
-# %% ../nbs/10_multitask.ipynb #652edd13
+# %% ../nbs/10_multitask.ipynb #10cebf14
 class BMM(Multitask):
     "Balanced multimodal learning: grades, distillation, weighted losses (§2.3)"
     def __init__(self,
@@ -120,8 +120,7 @@ class BMM(Multitask):
     ):
         super().__init__()
         for name, value, choices in (('k_fused', k_fused, ('one', 'ratio', 'max')), ('weigh', weigh, ('f1', 'information', None)), ('teacher', teacher, ('crossfit', 'insample')),
-                                     ('f_split', f_split, ('held-out', 'train')), ('grades', grades, ('own', 'graph')), ('group', group, ('fixed', 'dynamic'))):
-            if value not in choices: raise DataError(f'No {name} {value!r}: choose one of {", ".join(map(repr, choices))}.')
+                                     ('f_split', f_split, ('held-out', 'train')), ('grades', grades, ('own', 'graph')), ('group', group, ('fixed', 'dynamic'))): one_of(name, value, *choices)
         if (distil or weigh=='information') and not pretrain: raise DataError('Distillation and information weights need the first stage: leave pretrain=True.')
         self.options = {k: v for k, v in locals().items() if k not in ('self', '__class__', 'name', 'value', 'choices')}
 
@@ -220,7 +219,7 @@ def by_information(self:BMM, run, logits):
 
 BMM.passes_gate, BMM.by_information = passes_gate, by_information
 
-# %% ../nbs/10_multitask.ipynb #33129716
+# %% ../nbs/10_multitask.ipynb #4f028b75
 def epoch(self:BMM, run):
     "Measure F, update r and k"
     o = self.options
@@ -237,10 +236,10 @@ def epoch(self:BMM, run):
 
 def loss(self:BMM, run, batch, out):
     "k_f L_f + the sum of k_m L_m"
-    L, whose = unimodal_losses(out, batch), run.group if self.per_group else torch.arange(run.R)
-    if self.k is None: return cross_entropy(out.fused, batch) + L.sum(1)
+    if self.k is None: return super(BMM, self).loss(run, batch, out)              # every weight 1
+    whose = run.group if self.per_group else torch.arange(run.R)
     fused = self.k_fused[whose] if torch.is_tensor(self.k_fused) else self.k_fused
-    return fused*cross_entropy(out.fused, batch) + (self.k[whose]*L).sum(1)
+    return fused*cross_entropy(out.fused, batch) + (self.k[whose]*unimodal_losses(out, batch)).sum(1)
 
 BMM.epoch, BMM.loss = epoch, loss
 
