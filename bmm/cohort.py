@@ -69,7 +69,7 @@ def to_numbers(
     with np.errstate(over='ignore'): X = df.to_numpy(np.float32, na_value=np.nan)   # too large becomes inf: refused below
     return pd.DataFrame(X, df.index, df.columns, copy=False)
 
-# %% ../nbs/01_cohort.ipynb #ba4cd5ca
+# %% ../nbs/01_cohort.ipynb #8ffc5e12
 def check_values(
     m:str,           # Modality
     df:pd.DataFrame, # `(N, d)` with good names
@@ -91,7 +91,7 @@ def check_values(
         df = df.loc[:, ~features]
     return df, said
 
-# %% ../nbs/01_cohort.ipynb #e75a303d
+# %% ../nbs/01_cohort.ipynb #2b757077
 def check_table(
     m:str,           # Modality
     df:pd.DataFrame, # `(N, d)`, sample ids as index
@@ -112,7 +112,7 @@ def check_table(
         warnings.warn(said[-1], stacklevel=4)
     return df, said
 
-# %% ../nbs/01_cohort.ipynb #d586d0dc
+# %% ../nbs/01_cohort.ipynb #5528f578
 def check_labels(
     labels, # Series or dict: sample id -> class
 )->pd.Series:
@@ -129,7 +129,7 @@ def check_labels(
         raise DataError(f"labels: {plural(len(labels), 'sample')} but no two classes ({some(labels.unique())}); add samples of another class.")
     return labels
 
-# %% ../nbs/01_cohort.ipynb #874aa811
+# %% ../nbs/01_cohort.ipynb #676f2da1
 def align_table(
     m:str,             # Modality
     df:pd.DataFrame,   # Checked
@@ -149,7 +149,7 @@ def align_table(
     in_order = np.array_equal(row, np.arange(len(df)))          # then a copy would only cost memory
     return df if in_order else df.iloc[row[present]], present, said
 
-# %% ../nbs/01_cohort.ipynb #09b9d229
+# %% ../nbs/01_cohort.ipynb #f71b286a
 def align(
     tables:dict,             # Modality -> checked DataFrame
     labels:pd.Series,        # Checked labels
@@ -168,7 +168,7 @@ def align(
         labels, present = check_labels(labels[covered]), {m: p[covered] for m, p in present.items()}
     return tables, present, labels, said
 
-# %% ../nbs/01_cohort.ipynb #77090662
+# %% ../nbs/01_cohort.ipynb #ad20bb0a
 class Cohort:
     "Samples with modalities and labels, checked once and unchanged afterwards"
     def __init__(self,
@@ -200,7 +200,7 @@ class Cohort:
 
     def __len__(self): return len(self._labels)
 
-# %% ../nbs/01_cohort.ipynb #ab70e5c7
+# %% ../nbs/01_cohort.ipynb #0cd719ff
 Cohort.modalities = property(lambda self: {m: t.copy(deep=False) for m, t in self._tables.items()}, doc="Name -> DataFrame `(n, d)`, rows in the order of `samples`")
 Cohort.labels  = property(lambda self: self._labels.copy(deep=False), doc="Class of each sample, a Series")
 Cohort.samples = property(lambda self: self._labels.index, doc="Sample ids")
@@ -211,7 +211,7 @@ Cohort.name    = property(lambda self: self._name, doc="Shown with every figure 
 Cohort.account = property(lambda self: list(self._account), doc="What was done to the data, a sentence each")
 Cohort.truth   = property(lambda self: self._truth, doc="The population of a synthetic cohort, else None")
 
-# %% ../nbs/01_cohort.ipynb #a3946655
+# %% ../nbs/01_cohort.ipynb #3ac3a14e
 def check_modalities(self,
     names, # Of modalities
 )->list: # The same
@@ -247,7 +247,7 @@ def check_folds(self,
 
 Cohort.missing, Cohort.array, Cohort.check_modalities, Cohort.check_folds = missing, array, check_modalities, check_folds
 
-# %% ../nbs/01_cohort.ipynb #e1e37d6e
+# %% ../nbs/01_cohort.ipynb #556285b9
 def keep(self,
     which:np.ndarray, # `(N,)` bool
 )->Cohort:
@@ -285,7 +285,7 @@ def complete(self,
 
 Cohort._keep, Cohort.subset, Cohort.select, Cohort.complete = keep, subset, select, complete
 
-# %% ../nbs/01_cohort.ipynb #7021c1da
+# %% ../nbs/01_cohort.ipynb #e51fee4b
 def cut(self,
     samples:int=None,  # About how many to keep, stratified by class; all if not given
     features:int=None, # Most features a modality keeps, evenly spaced; all if not given
@@ -324,7 +324,7 @@ def describe(self)->str:
 
 Cohort.cut, Cohort.relabel, Cohort.__repr__ = cut, relabel, describe
 
-# %% ../nbs/01_cohort.ipynb #9e41f53d
+# %% ../nbs/01_cohort.ipynb #a77cbde5
 GZIP = b'\x1f\x8b'
 
 def sniff(
@@ -354,7 +354,7 @@ def is_whole(path:Path, head:bytes)->bool:
         with path.open('rb') as f: f.seek(max(0, path.stat().st_size - 4)); return f.read() == b'PAR1'
     return True
 
-# %% ../nbs/01_cohort.ipynb #746ae293
+# %% ../nbs/01_cohort.ipynb #6992cc40
 def read_text(
     path,             # csv, tsv or txt, plain or gzip; told by content, not by suffix
     dtype=None,       # As for `pandas.read_csv`
@@ -373,7 +373,7 @@ def read_text(
         raise DataError(f"{path}: the header names {len(header)} columns, the rows have {df.shape[1]+1}; the first column must hold the ids and needs a name too.")
     return df.set_axis(header[1:], axis=1).rename_axis(None)
 
-# %% ../nbs/01_cohort.ipynb #00c5d5e3
+# %% ../nbs/01_cohort.ipynb #5df80fb4
 TABLES = ('.csv', '.tsv', '.txt', '.csv.gz', '.tsv.gz', '.txt.gz', '.parquet', '.npz')
 
 def read_table(
@@ -400,7 +400,7 @@ def read_npz(path)->pd.DataFrame:
     if X.shape != (len(samples), len(features)): raise DataError(f"{path}: X is {X.shape}, but there are {len(samples)} samples and {len(features)} features.")
     return pd.DataFrame(X, samples, features)
 
-# %% ../nbs/01_cohort.ipynb #893a6840
+# %% ../nbs/01_cohort.ipynb #0f4461d7
 def read_labels(
     path,              # Text table: sample id first
     column='label',    # Which column holds the class; a table with one column needs none
@@ -422,7 +422,7 @@ def tables_in(folder:Path)->dict: # Name without suffix -> path
         found[name] = f
     return found
 
-# %% ../nbs/01_cohort.ipynb #dd8df98e
+# %% ../nbs/01_cohort.ipynb #7a17d197
 def read_cohort(
     folder,                     # Holds `labels.csv` and one table a modality
     features_in_rows=False,     # True, or the names of those modalities whose tables have features in rows
@@ -444,7 +444,7 @@ def read_cohort(
     if others: said.append(f'not read: {some(others)}')
     return Cohort(tables, labels, name or folder.name, said, **checks)
 
-# %% ../nbs/01_cohort.ipynb #c1b51ef4
+# %% ../nbs/01_cohort.ipynb #1dc7df31
 def read_plain(
     path, # csv file of values only: no header, no ids
 )->pd.DataFrame:
@@ -467,7 +467,7 @@ def mogonet_table(
         parts.append(X.set_axis(ids[p]).set_axis(features, axis=1))
     return pd.concat(parts)
 
-# %% ../nbs/01_cohort.ipynb #542d7dcb
+# %% ../nbs/01_cohort.ipynb #6572c5fb
 def read_mogonet(
     folder,          # Holds `1_tr.csv`, `1_te.csv`, `1_featname.csv`, `labels_tr.csv`, `labels_te.csv`, and so on
     names=None,      # Names of the modalities, in the order of their numbers; the numbers if not given
@@ -487,7 +487,7 @@ def read_mogonet(
     cohort = Cohort({m: mogonet_table(folder, i, ids) for m, i in zip(names, numbers)}, labels, folder.name, said)
     return cohort, cohort.samples.str.startswith('tr')
 
-# %% ../nbs/01_cohort.ipynb #4d3534fd
+# %% ../nbs/01_cohort.ipynb #176f45b3
 def write_mogonet(
     cohort:Cohort,          # Every sample with all modalities
     folder,                 # Made if need be
@@ -504,7 +504,7 @@ def write_mogonet(
         for i, X in enumerate(arrays.values(), 1): write(X[rows], f'{i}_{p}.csv')
     return folder
 
-# %% ../nbs/01_cohort.ipynb #af4fa232
+# %% ../nbs/01_cohort.ipynb #38c7e235
 def to_mudata(self,
     label:str='label', # Column of `obs` for the classes
 ):                     # `mudata.MuData`
@@ -538,7 +538,7 @@ def from_mudata(
 
 Cohort.to_mudata, Cohort.from_mudata = to_mudata, staticmethod(from_mudata)
 
-# %% ../nbs/01_cohort.ipynb #899202e8
+# %% ../nbs/01_cohort.ipynb #fc917f3c
 PAPER_CLASSES = dict(Basal=112, HER2=53, LumA=248, LumB=98)
 
 def pam50(
@@ -563,7 +563,7 @@ def read_tcga_npz(
             "class Her2 is written HER2"]
     return Cohort({m: read_table(folder/files[m]) for m in ('mRNA', 'CNV', 'RPPA')}, labels, 'tcga-brca', said)
 
-# %% ../nbs/01_cohort.ipynb #ca5f5aa5
+# %% ../nbs/01_cohort.ipynb #1125f6b2
 MOGCN = {'fpkm_data.csv':      '512e5b09f614535055fdae755d0cc689ca2a1dfbe07e0ed026d2deb432347571',
          'gistic_data.csv':    '293b3ad1b224abf9176706a204c573def7e5e54eee55714d7a1b2af15b8d8efa',
          'rppa_data.csv':      'fb1b07a1389435602a3ef20259e2a567e84ee32818712f88106411fcf8affdf8',
@@ -595,7 +595,7 @@ def read_mogcn(
     tables = {m: read(f) for m, f in zip(('mRNA', 'CNV', 'RPPA'), MOGCN)}
     return Cohort(tables, codes.map(MOGCN_CLASSES), 'tcga-brca', said)
 
-# %% ../nbs/01_cohort.ipynb #cc3b8a97
+# %% ../nbs/01_cohort.ipynb #c121b28d
 def primary_tumours(
     df:pd.DataFrame, # Barcodes as index
 )->tuple: # One row a patient, and what was left out: a list of sentences
@@ -610,7 +610,7 @@ def primary_tumours(
     df = df[tumour & ~twice]
     return df.set_axis(df.index.str[:12]), said
 
-# %% ../nbs/01_cohort.ipynb #eef61216
+# %% ../nbs/01_cohort.ipynb #d403ca31
 XENA = dict(mRNA='HiSeqV2', CNV='Gistic2_CopyNumber_Gistic2_all_thresholded.by_genes', RPPA='RPPA', labels='BRCA_clinicalMatrix')
 
 def xena_files(folder)->dict: # Plain name -> path
@@ -648,7 +648,7 @@ def read_xena(
     said = ['read from UCSC Xena, joined on 15-character barcodes', 'CNV: GISTIC2 thresholded by genes; Xena has no focal scores', *said]
     return Cohort(tables, labels, 'tcga-brca', said, nan='drop-features', unmatched='drop').complete()
 
-# %% ../nbs/01_cohort.ipynb #dedc01f4
+# %% ../nbs/01_cohort.ipynb #b4a3434e
 MOGCN_BASE = 'https://github.com/Lifoof/MoGCN/raw/HEAD/data/'
 XENA_BASE = 'https://tcga-xena-hub.s3.us-east-1.amazonaws.com/download/TCGA.BRCA.sampleMap%2F'
 
@@ -677,7 +677,7 @@ def download_cohort(
                             f"source (mogcn or xena), or fetch it with a browser into {folder}.") from e
     return folder
 
-# %% ../nbs/01_cohort.ipynb #9b4df536
+# %% ../nbs/01_cohort.ipynb #90dee447
 def read_digits()->Cohort:
     "600 handwritten digits in four modalities, from snfpy's installed test data; raises `DataError`"
     snf = importlib.util.find_spec('snf')
@@ -689,7 +689,7 @@ def read_digits()->Cohort:
     tables = {m: read_plain(folder/f).set_axis(ids).rename(columns=lambda j: f'{m}{j}') for m, f in files.items()}
     return Cohort(tables, dict(zip(ids, y)), 'digits', ["read from snfpy's digits; ids made up, the files have none"])
 
-# %% ../nbs/01_cohort.ipynb #c166ae08
+# %% ../nbs/01_cohort.ipynb #ffe86f26
 def data_folders(data=None)->dict: # Where it is named -> folder
     "Data folders to look in, in order; `DataError` if a named one does not exist"
     import pooch
@@ -709,7 +709,7 @@ def find_tcga(data=None)->tuple|None: # Layout, folder, where that is named
             if set(MOGCN) <= there: return 'mogcn', folder, where
             if set(XENA.values()) <= set(xena_files(folder)): return 'xena', folder, where
 
-# %% ../nbs/01_cohort.ipynb #ccf9ca58
+# %% ../nbs/01_cohort.ipynb #0c3b4f69
 def load_tcga(
     data=None,         # Data folder; as `data_folders` says if not given
     cnv:str='focal',   # `'focal'`, or `'thresholded'`
@@ -726,7 +726,7 @@ def load_tcga(
     cohort = read(folder)
     return cohort._but(_account=(f'{layout} layout, from {where}', *cohort._account))
 
-# %% ../nbs/01_cohort.ipynb #3d73da90
+# %% ../nbs/01_cohort.ipynb #627c1d2a
 def load_cohort(
     source=None,         # `'tcga-brca'`, `'digits'`, `'synthetic'`, or a folder for `read_cohort`; as `choose_cohort` says if not given
     data=None,           # Data folder to look in, instead of `BMM_DATA` and the cache
@@ -751,7 +751,7 @@ def choose_cohort(data=None)->tuple: # Name or folder, and a sentence why
     return 'synthetic', (f"synthetic, a stand-in of the paper's sizes: the paper's cohort is not in {' or '.join(data_folders(data))}. "
                          "`bmm data get tcga-brca` fetches it, or BMM_DATA names a folder that holds it.")
 
-# %% ../nbs/01_cohort.ipynb #b4a7c774
+# %% ../nbs/01_cohort.ipynb #42bbbce2
 def main_cohort(
     P,         # The profile: its `samples` and `features` bound the cohort
     data=None, # As for `load_cohort`

@@ -81,7 +81,7 @@ class Truth:
         if v.dim < self.directions + v.factors:
             raise DataError(f"{m}: {v.dim} features cannot carry {self.directions} label directions and {v.factors} factors; raise dim or lower factors.")
 
-# %% ../nbs/01_synthetic.ipynb #24af8fcb
+# %% ../nbs/01_synthetic.ipynb #e21e5a72
 def draw_features(self,
     y:np.ndarray,  # `(N,)` class of each sample, as a number
     rng,           # numpy generator
@@ -101,7 +101,9 @@ def draw_features(self,
             X[m][rows] += v.scale*(u @ self.loadings[m].T)
     return X
 
-# %% ../nbs/01_synthetic.ipynb #25132d31
+Truth.draw_features = draw_features
+
+# %% ../nbs/01_synthetic.ipynb #2fb9b416
 def apportion(
     share:np.ndarray, # `(C,)`, sum 1
     n:int,            # To be split
@@ -112,7 +114,7 @@ def apportion(
     whole[np.argsort(whole - exact, kind='stable')[:n-whole.sum()]] += 1
     return whole
 
-# %% ../nbs/01_synthetic.ipynb #f978e425
+# %% ../nbs/01_synthetic.ipynb #b2bf1d41
 def sample(self,
     n:int=None,         # Samples, in the population's proportions; the class sizes themselves if not given
     seed:int=0,         # Draws them; other seeds give new patients of the same population
@@ -132,9 +134,9 @@ def sample(self,
     said = [f'drawn from a known population, seed {seed}', *(f"{m}: {plural(k, 'sample')} drawn without it" for m, k in missing.items())]
     return Cohort(tables, pd.Series(self.classes[y], ids), name, said, truth=self)
 
-Truth.draw_features, Truth.sample = draw_features, sample
+Truth.sample = sample
 
-# %% ../nbs/01_synthetic.ipynb #83567750
+# %% ../nbs/01_synthetic.ipynb #18e4aab0
 def project(self,
     cohort:Cohort,     # Drawn from this population
     modalities:list,   # Which
@@ -160,7 +162,7 @@ def gaussian(self,
 
 Truth.project, Truth.gaussian = project, gaussian
 
-# %% ../nbs/01_synthetic.ipynb #990dcbd2
+# %% ../nbs/01_synthetic.ipynb #1fb4c711
 def log_posterior(self,
     z:np.ndarray,      # `(N, K)`
     modalities:list,   # Whose they are
@@ -182,7 +184,7 @@ def posterior(self,
 
 Truth.log_posterior, Truth.posterior = log_posterior, posterior
 
-# %% ../nbs/01_synthetic.ipynb #6c6a6628
+# %% ../nbs/01_synthetic.ipynb #8c3f72c9
 def draw_entropies(self,
     parts:list,   # Lists of modalities; each is judged by itself
     draws:int,    # Monte-Carlo draws of all modalities
@@ -211,7 +213,7 @@ def information(self,
 Truth.draw_entropies, Truth.information = draw_entropies, information
 Truth.label_entropy = property(lambda self: float(-(self.prior*np.log(self.prior)).sum()))
 
-# %% ../nbs/01_synthetic.ipynb #ee0c2ef8
+# %% ../nbs/01_synthetic.ipynb #ba907f3c
 def shared_information(self,
     a:str, # Modality
     b:str, # Another
@@ -233,7 +235,7 @@ def dependence(self,
 
 Truth.shared_information, Truth.dependence = shared_information, dependence
 
-# %% ../nbs/01_synthetic.ipynb #3a17a8fd
+# %% ../nbs/01_synthetic.ipynb #93d9230e
 def synthetic(
     class_sizes:dict=None,  # Class -> samples; the paper's if not given
     modalities:dict=None,   # Name -> `View`; three like the paper's if not given
