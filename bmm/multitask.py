@@ -75,7 +75,7 @@ def macro_f1_now(
     rows = held_out(run.valid.long(), run.valid, run.group).bool()
     return torch.stack([macro_f1(held_out(g, run.valid, run.group), run.batch.y, rows, run.C) for g in guesses], 1)
 
-# %% ../nbs/10_multitask.ipynb #9a70fcbf
+# %% ../nbs/10_multitask.ipynb #10416fe7
 def complementary_information(
     logits:np.ndarray, # `(n, M, C)` of each modality, made while the sample was held out
     y:np.ndarray,      # `(n,)` class codes
@@ -96,7 +96,7 @@ def information_weights(
     total = c.sum(-1, keepdims=True)
     return np.where(total>0, c/np.where(total>0, total, 1), 1/c.shape[-1])
 
-# %% ../nbs/10_multitask.ipynb #10cebf14
+# %% ../nbs/10_multitask.ipynb #4dc37da9
 class BMM(Multitask):
     "Balanced multimodal learning: grades, distillation, weighted losses (§2.3)"
     def __init__(self,
@@ -126,7 +126,7 @@ class BMM(Multitask):
 
     def extra_repr(self): return ', '.join(f'{k}={v!r}' for k, v in self.options.items() if k!='memory')
 
-# %% ../nbs/10_multitask.ipynb #7bf77b6b
+# %% ../nbs/10_multitask.ipynb #458f8d13
 class Memory(dict):
     "Stages already trained; copies of a method share it"
     def __deepcopy__(self, memo): return self
@@ -145,7 +145,9 @@ def stage(self:BMM, run, method, key=()):
         if isinstance(module, ReplicaDropout): module.restart()   # what follows is the same, trained or recalled
     return logits
 
-# %% ../nbs/10_multitask.ipynb #d13f80cf
+BMM.stage = stage
+
+# %% ../nbs/10_multitask.ipynb #b1fe9d9c
 def setup(self:BMM, run):
     "First stage: grades, gate, distillation; its weights are the start of the second"
     o, self.records, self.F, self.low, self.k, self.k_fused = self.options, [], None, None, None, 1.
@@ -173,10 +175,10 @@ class DistilStage(LateFusion, Distil):
     "Distillation of several modalities at once, stopped by their mean prediction"
     loss = Distil.loss
 
-BMM.stage, BMM.setup = stage, setup
+BMM.setup = setup
 BMM.per_group = property(lambda self: self.options['f_split']=='held-out')     # F is known per group, or per replica
 
-# %% ../nbs/10_multitask.ipynb #eb3ac73d
+# %% ../nbs/10_multitask.ipynb #480e1cc3
 def without_graph(
     run, # A `Run`
 )->list: # Of each modality `(R, C, N)`
@@ -186,7 +188,7 @@ def without_graph(
     run.net.train()
     return uni
 
-# %% ../nbs/10_multitask.ipynb #4e37e432
+# %% ../nbs/10_multitask.ipynb #5c99e9af
 def passes_gate(self:BMM, run):
     "`(G, M)` bool: who is taught (§2.3.2)"
     G, M = self.states.shape
@@ -219,7 +221,7 @@ def by_information(self:BMM, run, logits):
 
 BMM.passes_gate, BMM.by_information = passes_gate, by_information
 
-# %% ../nbs/10_multitask.ipynb #4f028b75
+# %% ../nbs/10_multitask.ipynb #9c561c8d
 def epoch(self:BMM, run):
     "Measure F, update r and k"
     o = self.options
@@ -243,7 +245,7 @@ def loss(self:BMM, run, batch, out):
 
 BMM.epoch, BMM.loss = epoch, loss
 
-# %% ../nbs/10_multitask.ipynb #ce46ac2a
+# %% ../nbs/10_multitask.ipynb #b1d2c08f
 @dataclass(frozen=True)
 class Joint(RGCN):
     "One encoder a modality on the fused network, trained together by a balancing method (§2.3)"
@@ -273,7 +275,7 @@ class Joint(RGCN):
         "Class probabilities of the fused head; labels are read on the training fold only"
         return self.fit_heads(cohort, folds)['fused']
 
-# %% ../nbs/10_multitask.ipynb #106c1aa6
+# %% ../nbs/10_multitask.ipynb #454856f9
 def _modalities(self:Joint, cohort):
     "Node and edge modalities; all nodes if none are named"
     return RGCN._modalities(self if self.nodes else replace(self, nodes=tuple(cohort.modalities)), cohort)
@@ -296,7 +298,9 @@ def with_inner(
             np.r_[np.arange(G), np.repeat(np.arange(G), k)],
             [*seeds, *(int(np.random.SeedSequence([int(s), int(j), 1]).generate_state(1)[0]) for s, j in zip(first, inside.fold))])
 
-# %% ../nbs/10_multitask.ipynb #288d6e75
+Joint._modalities = _modalities
+
+# %% ../nbs/10_multitask.ipynb #c27d69fb
 def train_joint(self:Joint, cohort, folds, which, X, graph, s=0):
     "Train the replicas numbered `which` and their inner ones on features X `(d, N)` or `(R, d, N)`; a `Run`"
     fit, valid, group, seeds = with_inner(folds, cohort, self.inner, self.seed+s, which)
@@ -337,9 +341,9 @@ def held_out_f1(self:Joint, cohort, folds):
         scores.append(macro_f1(votes.argmax(1), run.batch.y, rows, run.C).numpy())
     return np.concatenate(scores)
 
-Joint._modalities, Joint.train_joint, Joint.runs, Joint.heads, Joint.held_out_f1 = _modalities, train_joint, runs, heads, held_out_f1
+Joint.train_joint, Joint.runs, Joint.heads, Joint.held_out_f1 = train_joint, runs, heads, held_out_f1
 
-# %% ../nbs/10_multitask.ipynb #dcec2ae8
+# %% ../nbs/10_multitask.ipynb #0a02cbda
 class FittedJoint:
     "A `Joint` trained on a whole cohort; it predicts patients who were not in its graph"
     def __init__(self,
@@ -368,7 +372,7 @@ def run_on(run):
 
 Joint.fit = lambda self, cohort: FittedJoint(self, cohort)
 
-# %% ../nbs/10_multitask.ipynb #10c115d0
+# %% ../nbs/10_multitask.ipynb #3a176fc0
 def predict_heads(
     self:FittedJoint,
     modalities:dict,  # Name -> DataFrame `(n, d)` of new samples, with the fitted columns; samples may lack some modalities

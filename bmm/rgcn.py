@@ -155,7 +155,7 @@ class RGCN:
         "Features of one modality; one that a dict leaves out has those of the network"
         return self.features.get(m, self.network_features) if isinstance(self.features, dict) else self.features
 
-# %% ../nbs/06_rgcn.ipynb #afb5ad76
+# %% ../nbs/06_rgcn.ipynb #2218d8a1
 def how_to_compress(
     features:str,  # `'autoencoder'`, `'pca'`, `'raw'` or `'ranks'`
     ae_epochs:int, # Of the autoencoder
@@ -209,7 +209,7 @@ def fold_networks(cohort, modalities, features, components, ae_epochs, K, seed, 
         out.append((snf.network, snf.attach({m: x[r][~fit] for m, x in X.items()})))
     return out
 
-# %% ../nbs/06_rgcn.ipynb #38561251
+# %% ../nbs/06_rgcn.ipynb #ddc55abf
 def _modalities(self:RGCN, cohort):
     "Node and edge modalities, checked against the cohort"
     source = {'fused': tuple(cohort.modalities), 'own': tuple(self.nodes)}.get(self.edges) if isinstance(self.edges, str) else tuple(self.edges)
@@ -235,7 +235,7 @@ def _graph(self:RGCN, cohort, source, folds, which):
 
 RGCN._modalities, RGCN._graph = _modalities, _graph
 
-# %% ../nbs/06_rgcn.ipynb #4822ca62
+# %% ../nbs/06_rgcn.ipynb #40218606
 def replica_seeds(
     seed:int,     # The configuration's
     folds:Folds,  # `R` replicas
@@ -258,7 +258,7 @@ def runs(self:RGCN, cohort, folds, which, method=None):
 
 RGCN.runs = runs
 
-# %% ../nbs/06_rgcn.ipynb #c95255ab
+# %% ../nbs/06_rgcn.ipynb #1d1f2d3a
 class NodeView:
     "One modality in one form, in the units of the cohort it was fitted on"
     def __init__(self,
@@ -283,7 +283,7 @@ class NodeView:
         x = self.comp.transform(self.values(table)) - self.centre
         return (self.rotation.into(x) if self.rotation else x)/self.scale
 
-# %% ../nbs/06_rgcn.ipynb #4c623965
+# %% ../nbs/06_rgcn.ipynb #884dfcc8
 class Reference:
     "A fitted cohort to which patients can be attached: features, fused network, edges"
     def __init__(self,
@@ -311,7 +311,7 @@ class Reference:
         "Graph of the fitted samples"
         return Graph(normalise(edge_weights(self.edges, self.model.edge_weight), self.model.neighbour_weight))
 
-# %% ../nbs/06_rgcn.ipynb #2e1c9c7e
+# %% ../nbs/06_rgcn.ipynb #1032c349
 def matched(self:Reference,
     m:str,               # Modality
     table:pd.DataFrame,  # `(n, d)` of new samples
@@ -334,7 +334,7 @@ def attach(self:Reference,
 
 Reference.matched, Reference.attach = matched, attach
 
-# %% ../nbs/06_rgcn.ipynb #3dba0a72
+# %% ../nbs/06_rgcn.ipynb #c1434307
 class FittedRGCN:
     "An `RGCN` trained on a whole cohort; it predicts patients who were not in its graph"
     def __init__(self,
@@ -358,7 +358,7 @@ def whole(
 
 RGCN.fit = lambda self, cohort: FittedRGCN(self, cohort)
 
-# %% ../nbs/06_rgcn.ipynb #f1e75445
+# %% ../nbs/06_rgcn.ipynb #0672d34f
 def predict_proba(
     self:FittedRGCN,
     modalities:dict, # Name -> DataFrame `(n, d)` of new samples: same modalities and features as at `fit`
@@ -380,10 +380,10 @@ def predict_proba(
 
 FittedRGCN.predict_proba = predict_proba
 
-# %% ../nbs/06_rgcn.ipynb #931fabe1
+# %% ../nbs/06_rgcn.ipynb #40d29464
 PAPER_RGCN = pd.DataFrame(
     [('GCN', 'mRNA', .8727, .9528, .8248), ('GCN', 'CNV', .6066, .7172, .3428), ('GCN', 'RPPA', .8865, .9658, .8607), ('GCN', 'mRNA+CNV', .8767, .9593, .8318),
      ('GCN', 'CNV+RPPA', .8727, .9623, .8464), ('GCN', 'mRNA+RPPA', .9061, .9838, .8905), ('GCN', 'mRNA+CNV+RPPA', .9178, .9840, .9051),
      ('r-GCN', 'mRNA', .8747, .9592, .8314), ('r-GCN', 'CNV', .6438, .7836, .3730), ('r-GCN', 'RPPA', .9001, .9773, .8820), ('r-GCN', 'mRNA+CNV', .8786, .9645, .8328),
      ('r-GCN', 'CNV+RPPA', .9021, .9768, .8840), ('r-GCN', 'mRNA+RPPA', .9178, .9848, .9143), ('r-GCN', 'mRNA+CNV+RPPA', .9178, .9840, .9051)],
-    columns=['table', 'nodes', 'accuracy', 'AUC', 'macro-F1']).set_index(['table', 'nodes'])  # Tables 4 and 5; their last rows are the same model
+    columns=['table', 'nodes', 'accuracy', 'AUC', 'macro-F1']).set_index(['table', 'nodes'])  # Tables 4 and 5

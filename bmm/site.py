@@ -6,8 +6,8 @@
 __all__ = ['KEEP', 'NAME', 'NUMBERS', 'COMPARED', 'SHELVES', 'DOCS', 'STYLE', 'contents', 'contents_markdown', 'processed',
            'relink', 'readme_text', 'write_readme', 'broken_links', 'owner', 'full_name', 'methods_of', 'type_name',
            'default_text', 'meaning', 'parameters_table', 'signature', 'entry', 'find_name', 'linked', 'module_of',
-           'exported', 'section', 'section_cells', 'literal', 'written', 'results', 'gallery_page', 'csv_table',
-           'comparison_page', 'methods_table', 'names_page', 'menu', 'write_pages', 'exports_of', 'mathjax',
+           'exported', 'section_cells', 'section', 'literal', 'written', 'results', 'gallery_page', 'csv_table',
+           'comparison_page', 'methods_table', 'names_page', 'menu', 'exports_of', 'write_pages', 'mathjax',
            'site_settings', 'build_site', 'fetched']
 
 # %% ../nbs/91_site.ipynb #dd5b27e7
@@ -141,7 +141,7 @@ def meaning(parameter)->str:
     "What is said of a parameter: in its comment, or in the help text of a command"
     return parameter['docment'] or next((x.help for x in getattr(parameter['anno'], '__metadata__', ()) if getattr(x, 'help', '')), '')
 
-# %% ../nbs/91_site.ipynb #18c6909d
+# %% ../nbs/91_site.ipynb #b906c476
 def parameters_table(
     obj,  # A function or a class
 )->str:   # A Markdown table, empty if there is nothing to say
@@ -154,7 +154,7 @@ def parameters_table(
     table = pd.DataFrame(rows).map(lambda text: ' '.join(text.split()).replace('|', r'\|'))
     return table.loc[:, [not c or any(table[c]) for c in table]].to_markdown(index=False, disable_numparse=True)
 
-# %% ../nbs/91_site.ipynb #e790abfa
+# %% ../nbs/91_site.ipynb #adb017ef
 def signature(
     obj,            # A function or a class
     method=False,   # Leave out `self`
@@ -177,7 +177,7 @@ def entry(
     return '\n'.join([f'{fence}{{py:{kind}}} {name}{signature(obj, bool(cls))}', f':module: {(cls or obj).__module__}', '',
                       link(inspect.cleandoc(obj.__doc__ or '')), '', link(parameters_table(obj)), '', *inner, fence, ''])
 
-# %% ../nbs/91_site.ipynb #7f5443c6
+# %% ../nbs/91_site.ipynb #74054916
 def find_name(
     word:str,      # `'affinity'`, `'Cohort.complete'`, `'bmm.core.some'`
     names:list,    # Full names
@@ -190,7 +190,7 @@ def find_name(
     found = next((f for f in (near, far) if f), [])
     return found[0] if len(found)==1 else None
 
-# %% ../nbs/91_site.ipynb #4fa20cc6
+# %% ../nbs/91_site.ipynb #260ed8ae
 KEEP = r'```.*?```|~~~.*?~~~|\$\$.*?\$\$|\$[^$\n]+\$|!?\[[^\]\n]*\]\([^)\n]*\)|^#[^\n]*$|``[^`]+``' # code, formulas, links, headings
 NAME = r'(?<!`)`(?P<name>[A-Za-z_][\w.]*)(?P<call>\(\))?`(?!`)'
 NUMBERS = r'\b[Nn]otebooks? \d\d(?:(?:,? and|,? or| to|,|–) ?\d\d)*\b'
@@ -212,7 +212,7 @@ def linked(
         return f"{{py:obj}}`{m['name']}{m['call'] or ''} <{target}>`" if target else m[0]
     return re.sub(f'(?P<keep>{KEEP})|{NAME}|{NUMBERS}', replace, text, flags=re.DOTALL | re.MULTILINE)
 
-# %% ../nbs/91_site.ipynb #6e48b3dd
+# %% ../nbs/91_site.ipynb #34694d79
 def module_of(
     path:Path, # A notebook
 )->str:        # `'bmm.snf'`; empty if the notebook exports nothing
@@ -234,25 +234,6 @@ def exported(
     found = [inspect.unwrap(getattr(place(d), d.name)) for d in defined]
     return [(obj, None if inspect.isclass(obj) else owner(obj)) for obj in found]
 
-# %% ../nbs/91_site.ipynb #341ab4f0
-def section(
-    path:Path,       # A notebook
-    names:list,      # Full names that have an entry
-    notebooks:list,  # File names
-):                   # A notebook for myst-nb
-    "A section as its page: entries, links, nothing hidden"
-    from execnb.nbio import nb2str
-    from nbdev.process import NBProcessor
-    from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, populate_language, rm_header_dash, strip_ansi
-    page, module = NBProcessor(path, procs=[populate_language, strip_ansi, hide_line, filter_stream_, rm_header_dash, clean_magics, hide_]), module_of(path)
-    page.process()
-    stamp, cells = page.nb.metadata.get('bmm'), []
-    kept = {i: c.directives_ for i, c in enumerate(page.nb.cells)}
-    for i, c in enumerate(nbformat.reads(nb2str(page.nb), 4).cells): cells += section_cells(c, kept[i], module, lambda md: linked(md, names, notebooks, module))
-    made = f"Outputs on this page: {stamp['profile']} run on {stamp['cohort']}." if stamp else 'Outputs on this page: none yet.'
-    cells.insert(1, nbformat.v4.new_markdown_cell((f'```{{py:module}} {module}\n```\n\n' if module else '') + f'*{made}*' + f' Module: `{module}`.'*bool(module)))
-    return nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python')))
-
 # %% ../nbs/91_site.ipynb #1f23abca
 def section_cells(
     cell,             # Of a processed notebook
@@ -273,7 +254,26 @@ def section_cells(
         if 'text/markdown' in o.get('data', {}): o.data['text/markdown'] = link(o.data['text/markdown'])
     return entries + [nbformat.v4.new_code_cell(source, outputs=cell.outputs, metadata=dict(tags=tags))]
 
-# %% ../nbs/91_site.ipynb #ffe5acad
+# %% ../nbs/91_site.ipynb #465f28d3
+def section(
+    path:Path,       # A notebook
+    names:list,      # Full names that have an entry
+    notebooks:list,  # File names
+):                   # A notebook for myst-nb
+    "A section as its page: entries, links, nothing hidden"
+    from execnb.nbio import nb2str
+    from nbdev.process import NBProcessor
+    from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, populate_language, rm_header_dash, strip_ansi
+    page, module = NBProcessor(path, procs=[populate_language, strip_ansi, hide_line, filter_stream_, rm_header_dash, clean_magics, hide_]), module_of(path)
+    page.process()
+    stamp, cells = page.nb.metadata.get('bmm'), []
+    kept = {i: c.directives_ for i, c in enumerate(page.nb.cells)}
+    for i, c in enumerate(nbformat.reads(nb2str(page.nb), 4).cells): cells += section_cells(c, kept[i], module, lambda md: linked(md, names, notebooks, module))
+    made = f"Outputs on this page: {stamp['profile']} run on {stamp['cohort']}." if stamp else 'Outputs on this page: none yet.'
+    cells.insert(1, nbformat.v4.new_markdown_cell((f'```{{py:module}} {module}\n```\n\n' if module else '') + f'*{made}*' + f' Module: `{module}`.'*bool(module)))
+    return nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python')))
+
+# %% ../nbs/91_site.ipynb #94ddb6b3
 def literal(node)->str:
     "A string in code, with a star where it is computed; empty if it is no string"
     if isinstance(node, ast.Constant): return node.value if isinstance(node.value, str) else ''
@@ -285,7 +285,7 @@ def written(source)->tuple: # File names with patterns; all strings in the code
     calls = [n for n in nodes if isinstance(n, ast.Call) and getattr(n.func, 'id', '') in ('save_fig', 'show_table') and len(n.args) > 1]
     return [literal(n.args[1]) + {'save_fig': '.png', 'show_table': '.csv'}[n.func.id] for n in calls if literal(n.args[1])], {literal(n) for n in nodes}
 
-# %% ../nbs/91_site.ipynb #f8002701
+# %% ../nbs/91_site.ipynb #9ce37373
 def results(
     root:Path,     # The clone
     folder=None,   # With figures and tables; its files are looked up. If `None`: every file that code names
@@ -304,7 +304,7 @@ def results(
     files = sorted({f for row in cells for f in row[2] if '*' not in f} if folder is None else {f.name for f in folder.iterdir() if f.suffix in ('.png', '.csv')})
     return pd.DataFrame([(f, *find(f)) for f in files], columns=['file', 'notebook', 'caption'])
 
-# %% ../nbs/91_site.ipynb #51e0f217
+# %% ../nbs/91_site.ipynb #29c76ef2
 def gallery_page(
     root:Path, # The clone
     link,      # Makes links in Markdown
@@ -318,7 +318,7 @@ def gallery_page(
     return '\n'.join(['# Gallery', '', 'Every figure of the last full run. The words are those that stand above it in its notebook.', '', *shown,
                       '## Tables', '', 'Every table in full precision.', '', '| file | from |', '| :--- | :--- |', *tables, ''])
 
-# %% ../nbs/91_site.ipynb #0a6ab79b
+# %% ../nbs/91_site.ipynb #1450557c
 COMPARED = {'comparison': ('Every method, one budget', '22'), 'missing_experiment': ("The paper's framework, part by part", '20'), 'missing_experiment_heads': ('Each modality by itself', '20')}
 
 def csv_table(
@@ -346,7 +346,7 @@ def methods_table(link)->str:
     if 'class' in table: table['class'] = [link(f'`{c}`') for c in table['class']]
     return table.to_markdown(index=False, disable_numparse=True)
 
-# %% ../nbs/91_site.ipynb #1522d7f0
+# %% ../nbs/91_site.ipynb #a0044db1
 def names_page(
     modules:dict, # Module -> (notebook, `[(object, class)]`)
 )->str:
@@ -357,7 +357,7 @@ def names_page(
         parts += [f'## {module}', f'[{notebook}]({notebook})', pd.DataFrame(rows, columns=['name', 'what it does']).to_markdown(index=False)]
     return '\n\n'.join(parts) + '\n'
 
-# %% ../nbs/91_site.ipynb #916fd983
+# %% ../nbs/91_site.ipynb #86f5aa48
 SHELVES = {'Tutorials': '8', 'The paper': '01', 'Experiments': '2', 'Tools': '9'}
 
 def menu(
@@ -369,7 +369,14 @@ def menu(
     parts['Look up'] = ['comparison', 'gallery', 'names', 'CONTRIBUTING']
     return '\n'.join(shelf(c, parts[c]) for c in ('Tutorials', 'The paper', 'Experiments', 'Look up', 'Tools') if parts[c])
 
-# %% ../nbs/91_site.ipynb #b06c61b9
+# %% ../nbs/91_site.ipynb #9b502329
+def exports_of(path)->list: # `(object, class)`
+    "All functions, classes and methods that a notebook exports, in their order"
+    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type=='code' and re.match(r'#\|\s*exports?\s*$', c.source.partition('\n')[0])]
+    tops = [pair for source in cells for pair in exported(re.sub(r'(?m)^#\|.*\n?', '', source), module_of(path))]
+    return [pair for o, c in tops for pair in [(o, c), *([(f, o) for f in methods_of(o)] if inspect.isclass(o) else [])]]
+
+# %% ../nbs/91_site.ipynb #322b28b6
 def write_pages(
     root:Path,    # The clone
     pages:Path,   # Folder for them, made anew
@@ -392,14 +399,7 @@ def write_pages(
     nbformat.write(index, pages/'index.ipynb')
     return names
 
-# %% ../nbs/91_site.ipynb #31476854
-def exports_of(path)->list: # `(object, class)`
-    "All functions, classes and methods that a notebook exports, in their order"
-    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type=='code' and re.match(r'#\|\s*exports?\s*$', c.source.partition('\n')[0])]
-    tops = [pair for source in cells for pair in exported(re.sub(r'(?m)^#\|.*\n?', '', source), module_of(path))]
-    return [pair for o, c in tops for pair in [(o, c), *([(f, o) for f in methods_of(o)] if inspect.isclass(o) else [])]]
-
-# %% ../nbs/91_site.ipynb #352ee221
+# %% ../nbs/91_site.ipynb #09bf0241
 DOCS = {'sphinx': 'sphinx', 'myst_nb': 'myst-nb', 'sphinx_book_theme': 'sphinx-book-theme'}  # Module -> package
 
 def mathjax()->Path:
@@ -410,7 +410,7 @@ def mathjax()->Path:
     if missing: raise DataError(f"The documentation site needs {', '.join(missing)}: pip install -c constraints.txt -e '.[docs]'")
     return Path(found[0])
 
-# %% ../nbs/91_site.ipynb #cc5bdc6c
+# %% ../nbs/91_site.ipynb #08794f16
 STYLE = '''
 :root {--pst-header-height: 0rem}
 .bd-header {display: none !important}
@@ -443,7 +443,7 @@ def site_settings(root)->dict:
         nitpicky=True, add_module_names=False, python_maximum_signature_line_length=80, toc_object_entries_show_parents='hide', html_show_sourcelink=False, html_copy_source=False,
         html_theme_options=dict(use_download_button=False, home_page_in_toc=True, show_toc_level=2, show_navbar_depth=1, navbar_persistent=[]))
 
-# %% ../nbs/91_site.ipynb #6b0bb885
+# %% ../nbs/91_site.ipynb #2cdf642a
 def build_site(
     root:Path, # The clone
 )->tuple:      # Path of the first page, list of complaints
