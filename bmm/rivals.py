@@ -93,7 +93,7 @@ class Concatenation(Rival):
         with torch.no_grad():
             for w in W: w.mul_(((w.shape[2]+run.C)/(wide+run.C))**.5)
 
-# %% ../nbs/12_rivals.ipynb #e005b870
+# %% ../nbs/12_rivals.ipynb #e88211c5
 class OGM_GE(Rival):
     "On-the-fly gradient modulation with generalization enhancement (Peng et al., 2022)"
     scales_gradients, needs, strength = True, 'hidden layer', ('alpha', (.1, .8, 2.6))
@@ -125,9 +125,10 @@ class OGM_GE(Rival):
         super().grads(run, batch, out)
         if not self.active(run): return
         k = self.coefficients(self.ratios(run, batch, out.uni))
-        noise = [(p, self.draw(p.grad), k[m] if self.ge_std=='scaled' else torch.ones(run.R)) for m in range(run.M) for p in run.net.params(m) if p.grad is not None] if self.noise else []
+        size = k if self.ge_std=='scaled' else torch.ones_like(k)
+        noise = [(p, per_replica(size[m], p)*self.draw(p.grad)) for m in range(run.M) for p in run.net.params(m) if self.noise and p.grad is not None]
         self.scale_encoders(run, k)
-        for p, xi, size in noise: p.grad += per_replica(size, p)*xi
+        for p, xi in noise: p.grad += xi
 
 # %% ../nbs/12_rivals.ipynb #a189ff24
 class AGM(Rival):
