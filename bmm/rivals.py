@@ -10,7 +10,7 @@ __all__ = ['HOOKS', 'METHODS', 'Rival', 'norms', 'clip_gradients', 'encoder_weig
            'BIO_PMR', 'JointLoss', 'Late', 'Balanced', 'changes', 'options_of', 'methods', 'make_method', 'subset_out',
            'subset_logits', 'modality_shapley']
 
-# %% ../nbs/12_rivals.ipynb #e1b89544
+# %% ../nbs/12_rivals.ipynb #ccbd390e
 import copy
 import inspect
 import warnings
@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 from .core import DataError, one_of, some
-from .ibml import BIO, IBML, Modulated, noise_streams, per_replica, ratio, true_class_scores
+from .ibml import BIO, IBML, Modulated, noise_streams, per_replica, true_class_scores
 from .learning_state import purity_gap
 from .multitask import BMM
 from .training import Batch, LateFusion, Method, Multitask, Out, cross_entropy, masked_mean, train, unimodal_losses
