@@ -36,9 +36,9 @@ from .cohort import Cohort, check_values, plural
 from .compression import Rotation
 from .core import DataError, some
 from .evaluation import as_folds, calibration_error, score
+from .gate import gate_table, label_information, pairwise_information
 from .learning_state import grade, permutation_null
 from .multitask import BMM, FittedJoint, Joint, held_out, run_on
-from .mutual_information import gate_table, label_information, pairwise_information
 from .rgcn import whole
 from .rivals import make_method
 from .training import Batch, Method

@@ -23,8 +23,8 @@ from .compression import Rotation
 from .core import DataError, one_of, some
 from .distillation import Distil
 from .evaluation import Folds
+from .gate import gate, pairwise_information
 from .learning_state import grade, low_information_bound, macro_f1
-from .mutual_information import gate, pairwise_information
 from .rgcn import RGCN, Reference, node_features, replica_seeds, whole
 from .training import Batch, LateFusion, Multitask, Network, NoGraph, ReplicaDropout, cross_entropy, train, unimodal_losses
 
