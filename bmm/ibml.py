@@ -53,13 +53,10 @@ def warm_up(
     "A step `factor` times as large in the first `frac` of training"
     for g in run.opt.param_groups: g['lr'] = run.options['lr']*(factor if run.frac < frac else 1)
 
-# %% ../nbs/11_ibml.ipynb #5849009c
+# %% ../nbs/11_ibml.ipynb #87373ddb
 class Modulated(Method):
     "A method with a window, a warm-up and a record"
-    head = 'additive'         # A key of `HEADS`, as for every `Method`
-    scales_gradients = False  # Does it use `scale`? Adam undoes that, unless apply='lr'
-    needs = ''                # `'hidden layer'`, `'validation'`, both, or nothing
-    strength = None           # Name of its main option, and a low, the default and a high value of it
+    head = 'additive'
     def __init__(self,
         start:float=0., end:float=1.,  # Window of the modulation, as fractions of training
         warmup_factor:float=1.,        # As for `warm_up`

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['loss_weights', 'held_out', 'macro_f1_now', 'complementary_information', 'information_weights', 'BMM', 'Memory',
            'stage', 'setup', 'DistilStage', 'without_graph', 'passes_gate', 'fit_rows', 'principal', 'by_information',
-           'epoch', 'loss', 'Joint', 'with_inner', 'train_joint', 'runs', 'heads', 'held_out_f1', 'FittedJoint',
-           'run_on', 'predict_heads', 'same_pattern', 'predict_proba']
+           'epoch', 'loss', 'Joint', 'with_inner', 'train_joint', 'runs', 'heads', 'fit_judged', 'fit_best',
+           'FittedJoint', 'run_on', 'predict_heads', 'same_pattern', 'predict_proba']
 
-# %% ../nbs/10_multitask.ipynb #9ae3e784
+# %% ../nbs/10_multitask.ipynb #0d7098b0
 import copy
 import joblib
 from dataclasses import dataclass, field, replace
@@ -245,7 +245,7 @@ def loss(self:BMM, run, batch, out):
 
 BMM.epoch, BMM.loss = epoch, loss
 
-# %% ../nbs/10_multitask.ipynb #b1d2c08f
+# %% ../nbs/10_multitask.ipynb #55a2b747
 @dataclass(frozen=True)
 class Joint(RGCN):
     "One encoder a modality on the fused network, trained together by a balancing method (§2.3)"
@@ -267,9 +267,7 @@ class Joint(RGCN):
         folds:Folds,    # `R` replicas
     )->dict:            # `'fused'`, and each modality's own classifier: `(R, N, C)` probabilities
         "Train once, and keep what every head says"
-        R = np.arange(len(folds))
-        parts = [self.heads(cohort, folds, R[i:i+25]) for i in range(0, len(folds), 25)]
-        return {head: np.concatenate([p[head] for p in parts]) for head in parts[0]}
+        return self.fit_judged(cohort, folds)[0]
 
     def fit_predict(self, cohort:Cohort, folds:Folds)->np.ndarray: # `(R, N, C)`
         "Class probabilities of the fused head; labels are read on the training fold only"
@@ -300,7 +298,7 @@ def with_inner(
 
 Joint._modalities = _modalities
 
-# %% ../nbs/10_multitask.ipynb #c27d69fb
+# %% ../nbs/10_multitask.ipynb #f3d43e18
 def train_joint(self:Joint, cohort, folds, which, X, graph, s=0):
     "Train the replicas numbered `which` and their inner ones on features X `(d, N)` or `(R, d, N)`; a `Run`"
     fit, valid, group, seeds = with_inner(folds, cohort, self.inner, self.seed+s, which)
@@ -320,30 +318,47 @@ def runs(self:Joint, cohort, folds, which):
     for s in range(self.seeds): yield self.train_joint(cohort, folds, which, X, self._graph(cohort, source, folds, which), s)
 
 def heads(self:Joint, cohort, folds, which):
-    "Probabilities of every head for the replicas numbered `which`, averaged over seeds"
-    total, nodes = {}, self._modalities(cohort)[0]
+    "Probabilities of every head for the replicas numbered `which`, averaged over seeds; macro-F1 of the fused one on held-out rows"
+    total, votes, nodes = {}, 0, self._modalities(cohort)[0]
     for run in self.runs(cohort, folds, which):
         with torch.no_grad():
             out = run.evaluate()
             said = {m: u.softmax(1) for m, u in zip(nodes, out.uni)} | {'fused': run.method.predict(run, out)}
         for head, p in said.items(): total[head] = total.get(head, 0) + p[:len(which)].transpose(1, 2).numpy()/self.seeds
-    return total
+        if run.valid is not None: votes = votes + held_out(said['fused'], run.valid, run.group) # each seed has inner folds of its own: a row is judged by networks that did not learn from it
+    if run.valid is None: return total, np.full(len(which), np.nan)
+    rows = held_out(run.valid.long(), run.valid, run.group).bool()
+    return total, macro_f1(votes.argmax(1), run.batch.y, rows, run.C).numpy()
 
-def held_out_f1(self:Joint, cohort, folds):
-    "`(R,)` macro-F1 of the fused head on rows held out inside each training fold: to compare settings without touching a test row"
+Joint.train_joint, Joint.runs, Joint.heads = train_joint, runs, heads
+
+# %% ../nbs/10_multitask.ipynb #136aab1a
+def fit_judged(
+    self:Joint,
+    cohort:Cohort,  # Complete for the modalities in use
+    folds:Folds,    # `R` replicas
+)->tuple:           # What `fit_heads` gives, and macro-F1 `(R,)` of the fused head on rows held out inside each training fold; NaN if none are
+    "Train once, and keep what every head says and how good it is by inner validation"
     R = np.arange(len(folds))
-    scores = []
-    for i in range(0, len(folds), 25):
-        votes = 0
-        for run in self.runs(cohort, folds, R[i:i+25]):              # each seed has inner folds of its own: a row is judged by networks that did not learn from it
-            votes = votes + held_out(run.method.predict(run, run.evaluate()).detach(), run.valid, run.group)
-        rows = held_out(run.valid.long(), run.valid, run.group).bool()
-        scores.append(macro_f1(votes.argmax(1), run.batch.y, rows, run.C).numpy())
-    return np.concatenate(scores)
+    parts = [self.heads(cohort, folds, R[i:i+25]) for i in range(0, len(folds), 25)]
+    return {head: np.concatenate([p[head] for p, _ in parts]) for head in parts[0][0]}, np.concatenate([f for _, f in parts])
 
-Joint.train_joint, Joint.runs, Joint.heads, Joint.held_out_f1 = train_joint, runs, heads, held_out_f1
+Joint.fit_judged = fit_judged
 
-# %% ../nbs/10_multitask.ipynb #0a02cbda
+# %% ../nbs/10_multitask.ipynb #fefea5ab
+def fit_best(
+    candidates:dict, # Name -> `Joint`
+    cohort:Cohort,   # Complete for the modalities in use
+    folds:Folds,     # `R` replicas
+)->tuple:            # Head -> `(R, N, C)` probabilities, and the names `(R,)` of the candidates they come from
+    "The heads of that candidate which is best on rows held out inside each training fold; `DataError` if nothing is held out"
+    fitted = {name: model.fit_judged(cohort, folds) for name, model in candidates.items()}
+    inside = np.array([f for _, f in fitted.values()])
+    if np.isnan(inside).any(): raise DataError('Nothing is held out, so settings cannot be compared: train with inner replicas (`Joint(inner=5)`).')
+    best = np.array(list(fitted))[inside.argmax(0)]
+    return {head: np.stack([fitted[b][0][head][r] for r, b in enumerate(best)]) for head in fitted[best[0]][0]}, best
+
+# %% ../nbs/10_multitask.ipynb #69a039f7
 class FittedJoint:
     "A `Joint` trained on a whole cohort; it predicts patients who were not in its graph"
     def __init__(self,
@@ -372,7 +387,7 @@ def run_on(run):
 
 Joint.fit = lambda self, cohort: FittedJoint(self, cohort)
 
-# %% ../nbs/10_multitask.ipynb #3a176fc0
+# %% ../nbs/10_multitask.ipynb #7b6940b5
 def predict_heads(
     self:FittedJoint,
     modalities:dict,  # Name -> DataFrame `(n, d)` of new samples, with the fitted columns; samples may lack some modalities

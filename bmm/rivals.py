@@ -739,7 +739,7 @@ def options_of(
         if all(p.kind!=p.VAR_KEYWORD for p in params): break
     return found
 
-# %% ../nbs/12_rivals.ipynb #ce35cdfb
+# %% ../nbs/12_rivals.ipynb #5e7c1d61
 METHODS = {'Concatenation': Concatenation, 'Summation': Summation, 'OGM-GE': OGM_GE, 'PMR': PMR, 'MMCosine': MMCosine, 'AGM': AGM, 'MMPareto': MMPareto, 'MLA': MLA,
            'DGL': DGL, 'ARL': ARL, 'InfoReg': InfoReg, 'Diagnosing & Re-learning': Relearning, 'Gradient-Blending': GradientBlending, 'MLB': MLB, 'GradNorm': GradNorm,
            'Uncertainty weighting': UncertaintyWeighting, 'BIO': BIO, 'IBML': IBML, 'BIO + OGM-GE': BIO_OGM_GE, 'BIO + PMR': BIO_PMR, 'BMM': Balanced,
@@ -747,8 +747,8 @@ METHODS = {'Concatenation': Concatenation, 'Summation': Summation, 'OGM-GE': OGM
 
 def methods()->pd.DataFrame: # Columns name, class, head, changes, needs, main option: name and default
     "Every method that can be compared"
-    return pd.DataFrame([{'name': name, 'class': c.__name__, 'head': c.head or 'any', 'changes': changes(c), 'needs': getattr(c, 'needs', ''),
-                          'main option': '{0} = {1[1]:g}'.format(*c.strength) if getattr(c, 'strength', None) else ''} for name, c in METHODS.items()])
+    return pd.DataFrame([{'name': name, 'class': c.__name__, 'head': c.head or 'any', 'changes': changes(c), 'needs': c.needs,
+                          'main option': '{0} = {1[1]:g}'.format(*c.strength) if c.strength else ''} for name, c in METHODS.items()])
 
 def make_method(
     name:str,   # A key of `METHODS`, in capitals or not

@@ -238,10 +238,13 @@ def cross_entropy(
     "Mean cross-entropy over each replica's supervised samples"
     return masked_mean(F.cross_entropy(logits, batch.y.expand(len(logits), -1), reduction='none'), batch.mask)
 
-# %% ../nbs/05_training.ipynb #7c9d206f
+# %% ../nbs/05_training.ipynb #eb59db70
 class Method(nn.Module):
     "Plain joint training; a balancing method overrides what it changes"
     head = None                        # A key of `HEADS` that the method needs; `None`: any will do
+    scales_gradients = False           # Does it scale gradients? Adam undoes that
+    needs = ''                         # `'hidden layer'`, `'validation'`, both, or nothing
+    strength = None                    # Name of its main option, and a low, the default and a high value of it
     def setup(self, run): "Once, before the optimiser is made"
     def epoch(self, run): "Start of an epoch"
     def inputs(self, run, batch):
@@ -297,7 +300,7 @@ class LateFusion(Method):
         "Mean of the modalities' probabilities"
         return torch.stack([u.softmax(1) for u in out.uni]).mean(0)
 
-# %% ../nbs/05_training.ipynb #760297d4
+# %% ../nbs/05_training.ipynb #f6c3fee0
 class Run:
     "One training of R replicas: the state a method can see, and its record"
     def __init__(self, net, method, batch, valid, group, options):
@@ -316,11 +319,6 @@ class Run:
     def forget(self):
         "To be called when weights have changed"
         self._seen = None
-
-    def score(self, logits, batch):
-        "`(R,)` mean probability of the true class on the supervised samples"
-        p = logits.softmax(1).gather(1, batch.y.expand(len(logits), -1).unsqueeze(1)).squeeze(1)
-        return masked_mean(p, batch.mask)
 
     def predict(self):
         "`(R, N, C)` class probabilities of all samples"
