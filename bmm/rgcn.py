@@ -18,7 +18,8 @@ from .cohort import Cohort
 from .compression import Compressor, Rotation, compress, widths
 from .core import DataError, some
 from .evaluation import Folds
-from .snf import SNF, strongest
+from .networks import strongest
+from .snf import SNF
 from .training import Batch, Network, train
 
 # %% ../nbs/06_rgcn.ipynb #c15afb95
