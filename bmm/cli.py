@@ -148,7 +148,7 @@ def fit(
     with notes(): clf = BalancedClassifier(method, seeds=seeds, epochs=epochs, random_state=seed, verbose=not quiet).fit(load_cohort(folder) if plain else read_cohort(folder, **options))
     typer.echo(f"{clf.save(out)}: {len(clf.samples_)} patients, {', '.join(clf.tables_)}; classes {', '.join(map(str, clf.classes_))}")
 
-# %% ../nbs/92_cli.ipynb #374e8f57
+# %% ../nbs/92_cli.ipynb #f739ae29
 @app.command()
 def predict(
     model:Annotated[Path, typer.Argument(help='What `bmm fit` wrote. Opening it runs code: only files you trust.')],
@@ -166,7 +166,10 @@ def predict(
     turned, known = in_rows(features_in_rows), clf.tables_
     tables = {m: read_table(f, turned is True or m in (turned or [])) for m, f in tables_in(folder).items() if m != 'labels'}
     if not set(tables) & set(known): raise DataError(f'{folder}: none of the tables {", ".join(known)} is there; name the files as at fit, such as {next(iter(known))}.csv.')
-    with notes(): said, proba = clf.decide(tables), clf.heads(tables)['fused']
+    with notes(): proba = clf.heads(tables)['fused']
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')                        # what is to be said of these tables has been said
+        said = clf.decide(tables)
     said[['predicted', 'decided']].join(proba.add_prefix('p ')).rename_axis('sample').to_csv(out)
     typer.echo(f'{out}: {len(said)} patients')
 
