@@ -11,17 +11,18 @@ __all__ = ['BalancedClassifier', 'read_tables', 'is_mudata', 'read_target', 'rea
            'grades', 'gates', 'weights', 'bootstrap_f1', 'fusion', 'calibration', 'deciders', 'features_section',
            'report']
 
-# %% ../nbs/13_classifier.ipynb #68c5b358
+# %% ../nbs/13_classifier.ipynb #e6df0632
 import base64, io, pickle, warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import combinations
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy.sparse import issparse
 from scipy.stats import spearmanr
@@ -72,7 +73,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         self.lr, self.weight_decay, self.epochs, self.patience, self.inner = lr, weight_decay, epochs, patience, inner
         self.seeds, self.random_state, self.threads, self.verbose = seeds, random_state, threads, verbose
 
-# %% ../nbs/13_classifier.ipynb #67edeb96
+# %% ../nbs/13_classifier.ipynb #a779d8e3
 def read_tables(
     X,  # `Cohort`, MuData, or dict of name -> DataFrame
 )->tuple: # Tables, sample ids in order, labels if X has its own
@@ -83,11 +84,11 @@ def read_tables(
     for m, t in X.items():
         if not isinstance(t, pd.DataFrame): raise DataError(f'{m} is a {type(t).__name__}: give a DataFrame with sample ids as index.')
         if not t.index.is_unique: raise DataError(f'{m} has sample {some(t.index[t.index.duplicated()])} more than once: keep one row of each.')
-    return dict(X), pd.Index(dict.fromkeys(s for t in X.values() for s in t.index)), None
+    return {str(m): t for m, t in X.items()}, pd.Index(dict.fromkeys(s for t in X.values() for s in t.index)), None
 
-def is_mudata(X): return hasattr(X, 'mod') and hasattr(X, 'obs') # a DataFrame has `mod`, too: the remainder
+def is_mudata(X): return hasattr(X, 'mod') and hasattr(X, 'obs') and not isinstance(X, pd.DataFrame) # a DataFrame has `mod`, the remainder, and may have a column `obs`
 
-# %% ../nbs/13_classifier.ipynb #507bce05
+# %% ../nbs/13_classifier.ipynb #dce6a462
 def read_target(
     X, y,              # As given to `fit`
     samples:pd.Index,  # Of X
@@ -97,12 +98,17 @@ def read_target(
     if isinstance(y, str): y = read_obs(X, y)
     y = own if y is None else y
     if y is None: raise DataError('BalancedClassifier requires y to be passed, but the target y is None: give a Series of labels by sample id.')
+    if isinstance(y, pd.DataFrame):
+        if y.shape[1]!=1: raise DataError(f'The labels are a table with columns {some(y.columns)}: give the one that holds the classes, as in table["label"].')
+        y = y.iloc[:, 0]
     if not isinstance(y, (pd.Series, Mapping)):
+        if np.ndim(y) != 1: raise DataError(f'The labels have {np.ndim(y)} dimensions: give one label a sample, in one dimension.')
         if isinstance(X, Mapping) and not all(t.index.equals(samples) for t in X.values()): raise DataError('The tables have different rows, so a plain list of labels fits none of them: give a Series of labels by sample id.')
         if len(y) != len(samples): raise DataError(f'{plural(len(y), "label")} for {plural(len(samples), "sample")}: give one each.')
         return pd.Series(list(y), samples)
     y = pd.Series(y)
     gone = samples[~samples.isin(y.index) | samples.isin(y.index[y.isna()])]
+    if len(gone)==len(samples): raise DataError(f'No sample has a label: ids are written {samples[0]!r} in the tables and {y.index[0]!r} in the labels.' if len(y) else 'The labels are empty: give one for each sample.')
     if len(gone): raise DataError(f'{plural(len(gone), "sample")} without a label ({some(gone)}): label them, or leave them out.')
     if not y.index.is_unique: raise DataError(f'Labels name sample {some(y.index[y.index.duplicated()])} more than once: keep one label of each.')
     return y.loc[samples]
@@ -157,7 +163,7 @@ def is_many(X): return not issparse(X) and (isinstance(X, (Cohort, Mapping)) or 
 
 BalancedClassifier.read_table = read_table
 
-# %% ../nbs/13_classifier.ipynb #1d92714c
+# %% ../nbs/13_classifier.ipynb #048c9767
 def cohort_of(self:BalancedClassifier, X, y):
     "Checked samples that have all modalities, with class codes as labels"
     if is_many(X):
@@ -165,6 +171,8 @@ def cohort_of(self:BalancedClassifier, X, y):
         tables, samples, own = read_tables(X)
         y = read_target(X, y, samples, own).to_numpy()
     else: tables, samples, y = self.read_table(X, y, fitting=True)
+    words = sum(isinstance(c, str) for c in y)
+    if 0 < words < len(y): raise DataError(f'{words} of {plural(len(y), "label")} are words and the others are not: write all alike, as in labels.astype(str).')
     check_classification_targets(y)
     self.classes_, codes = np.unique(y, return_inverse=True)
     if len(self.classes_) < 2: raise DataError(f'All samples are of one class ({self.classes_[0]}): give samples of another class too.')
@@ -177,18 +185,25 @@ def cohort_of(self:BalancedClassifier, X, y):
     if len(complete) < len(cohort): warnings.warn(self.account_[-1] + '; they can be predicted.', stacklevel=3)
     if len(complete.classes) < len(self.classes_):
         raise DataError(f'No sample of class {some(set(self.classes_)-set(self.classes_[complete.classes.astype(int)]))} has all of {some(complete.modalities)}: leave out a modality, or that class.')
+    taken = [m for m in complete.modalities if m in ('fused', 'predicted', 'probability', 'decided', 'true')]
+    if taken: raise DataError(f'{some(taken)}: this name has a meaning in predictions and reports; rename that modality.')
     flat = [m for m in complete.modalities if np.ptp(complete.array(m), 0).max()==0]
     if flat: raise DataError(f'{some(flat)}: every column is constant; leave that modality out.')
     return complete
 
 BalancedClassifier.cohort_of = cohort_of
 
-# %% ../nbs/13_classifier.ipynb #f888d479
+# %% ../nbs/13_classifier.ipynb #dc21ac09
 def joint_of(self:BalancedClassifier, cohort):
     "The `Joint` for a cohort: sizes that do not fit are lowered, and said"
     N, least, name = len(cohort), cohort.counts.min(), self.classes_[int(cohort.counts.idxmin())]
-    if self.inner < 2: raise DataError(f'inner is {self.inner}: hold out 2 parts or more, or there is nothing to stop by and to grade on.')
-    if self.seeds < 1: raise DataError(f'seeds is {self.seeds}: train one network or more.')
+    for n, low, why in (('inner', 2, 'hold out 2 parts or more, or there is nothing to stop by and to grade on'), ('seeds', 1, 'train one network or more'), ('epochs', 0, 'give a whole number'), ('patience', 0, 'give a whole number'),
+                        ('K', 1, 'give the number of neighbours'), ('edges_per_node', 1, 'give the mean number of neighbours')):
+        if not isinstance(v := getattr(self, n), Integral if n!='edges_per_node' else Real) or v < low: raise DataError(f'{n} is {v!r}: {why}.')
+    for n, v in (('lr', self.lr), ('weight_decay', self.weight_decay)):
+        if not isinstance(v, Real) or not v >= 0: raise DataError(f'{n} is {v!r}: it must be 0 or more.')
+    if not isinstance(self.hidden, (tuple, list)): raise DataError(f'hidden is {self.hidden!r}: give a width for each hidden layer, as in (64,), or () for none.')
+    if not isinstance(self.method, (str, Method)): raise DataError(f'method is {self.method!r}: give a name that methods() lists, or a Method such as BMM(alpha=.1).')
     if least < 2: raise DataError(f'Class {name} has one sample with all modalities, and a part of each class is held out in turn: give it two or more, or leave it out.')
     sizes = {n: (getattr(self, n), int(most), why) for n, most, why in (('inner', least, f'class {name} has {least} samples'), ('K', N-1, f'there are {N} samples'), ('edges_per_node', N-1, f'there are {N} samples'))}
     for n, (asked, most, why) in sizes.items():
@@ -276,7 +291,7 @@ def slim(run):
     run.R = 1
     for p in run.net.parameters(): p.data, p.grad = p.data[:1].clone(), None
 
-# %% ../nbs/13_classifier.ipynb #2554d25f
+# %% ../nbs/13_classifier.ipynb #5f7802be
 def new_tables(self:BalancedClassifier,
     X,  # As for `fit`
 )->tuple: # Modality -> DataFrame with the rows that have it, sample ids in order
@@ -284,13 +299,14 @@ def new_tables(self:BalancedClassifier,
     check_is_fitted(self)
     if is_many(X): tables, samples, _ = read_tables(X)
     else: tables, samples, _ = self.read_table(X)
+    if not len(samples): raise DataError('No new sample: the tables have no row.')
     known = self.fitted_.reference.columns
     strange = [m for m in tables if m not in known] + [f'{m}: {some(t.columns.difference(known[m]))}' for m, t in tables.items() if m in known and len(t.columns.difference(known[m]))]
     if strange: warnings.warn(f'Not seen at fit, so not read: {some(strange)}.', stacklevel=3)
     tables = {m: self.fitted_.reference.matched(m, t.set_axis(t.columns.astype(str), axis=1)) for m, t in tables.items() if m in known}
     tables = {m: check_values(m, t)[0] for m, t in tables.items() if len(t)}
     bare = samples[~samples.isin([s for t in tables.values() for s in t.index])]
-    if len(bare) or not len(samples): raise DataError(f'{plural(len(bare), "new sample")} without any of {some(known)} ({some(bare)}): give at least one modality.')
+    if len(bare): raise DataError(f'{plural(len(bare), "new sample")} without any of {some(known)} ({some(bare)}): give at least one modality.')
     return {m: t for m, t in tables.items() if len(t)}, samples
 
 # %% ../nbs/13_classifier.ipynb #a6ff31fd
@@ -459,7 +475,7 @@ def agreement(
 
 BalancedClassifier.top_features = top_features
 
-# %% ../nbs/13_classifier.ipynb #f8076617
+# %% ../nbs/13_classifier.ipynb #b1ea8d67
 @dataclass
 class Section:
     "One part of a report"
@@ -477,15 +493,19 @@ class Report:
     ):
         self.title, self.sections, self.patients = title, sections, patients
 
-    def __str__(self): return '\n\n'.join([self.title, *(f'{s.title}\n{"-"*len(s.title)}\n{s.said}\n{s.table.head(40).round(3).to_string(index=False)}' for s in self.sections)])
+    def __str__(self): return '\n\n'.join([self.title, *(f'{s.title}\n{"-"*len(s.title)}\n{s.said}' + ('' if s.table.empty else f'\n{s.table.head(40).round(3).to_string(index=False)}') +
+                                                       (f'\n... and {len(s.table)-40} rows more: report[{s.title!r}]' if len(s.table) > 40 else '') for s in self.sections)])
     __repr__ = __str__
-    def __getitem__(self, title): return next(s.table for s in self.sections if s.title==title)
+    def __getitem__(self, title):
+        found = {s.title: s.table for s in self.sections}
+        if title not in found: raise DataError(f'The report has no section {title!r}: it has {", ".join(found)}.')
+        return found[title]
 
     def table(self)->pd.DataFrame: # Columns section, row, quantity, value
         "All numbers of the report as one long table"
         return pd.concat([long_table(s) for s in self.sections], ignore_index=True)
 
-# %% ../nbs/13_classifier.ipynb #74ed647a
+# %% ../nbs/13_classifier.ipynb #aa2a4a4b
 def long_table(s:Section)->pd.DataFrame:
     "A section's table, one row a number; what is not a number names the row"
     numbers = [c for c in s.table if pd.api.types.is_numeric_dtype(s.table[c]) and not pd.api.types.is_bool_dtype(s.table[c])]
@@ -506,9 +526,10 @@ def to_html(self:Report,
 def picture(s:Section)->str:
     "A section's figure as an image tag that holds the image"
     if s.draw is None: return ''
-    fig = Figure(figsize=(6, 2.8), layout='constrained')
-    s.draw(fig.subplots())
-    fig.savefig(data := io.BytesIO(), format='png', dpi=110)
+    with rc_context({'text.parse_math': False}):               # a name with $ is a name, not a formula
+        fig = Figure(figsize=(6, 2.8), layout='constrained')
+        s.draw(fig.subplots())
+        fig.savefig(data := io.BytesIO(), format='png', dpi=110)
     return f'<img alt="{escape(s.title)}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
 
 Report.to_html = to_html
@@ -532,7 +553,7 @@ def grades(
     strong, low = t.modality[t.state=='strong'].iloc[0], t.modality[t.state_by_permutation=='low']
     return Section('Grades', f'{strong} is the strongest modality by itself. ' + (f'{some(low)}: no better than shuffled labels. ' if len(low) else 'All are better than shuffled labels. ') + f'Information about the label in nats, of {-(np.bincount(y)/len(y)*np.log(np.bincount(y)/len(y))).sum():.2f} possible.', t, draw)
 
-# %% ../nbs/13_classifier.ipynb #022c0c74
+# %% ../nbs/13_classifier.ipynb #59a8c5e3
 def gates(clf, permutations:int)->list: # One section, or none for a single modality
     "Information between modalities, and who may teach whom"
     nodes, n = clf.fitted_.nodes, len(clf.y_)
@@ -549,14 +570,14 @@ def weights(clf)->Section:
     r = clf.records_
     if r.empty: return Section('Weights', f'{type(clf.fitted_.model.method).__name__} keeps no weights over time.', pd.DataFrame())
     last = r[r.epoch==r.groupby('seed').epoch.transform('max')].groupby('modality', sort=False)[['F', 'r', 'k']].mean()
-    t = r[r.epoch==0].groupby('modality', sort=False)[['F', 'r', 'k']].mean().join(last, lsuffix=' first', rsuffix=' last').reset_index()
+    t = r[r.epoch==0].groupby('modality', sort=False)[['F', 'r', 'k']].mean().add_suffix(' first').join(last.add_suffix(' last')).reset_index()
     def draw(ax):
         for i, (m, v) in enumerate(r.groupby('modality', sort=False)):
             for s, one in v.groupby('seed'): ax.plot(one.epoch, one.k, color=f'C{i}', label=m if s==0 else None)
         ax.set(xlabel='epoch', ylabel='weight k of its loss', ylim=(0, 1)); ax.legend(frameon=False)
     return Section('Weights', 'Macro-F1 F, ratio r and weight k of each loss at the first and last epoch, mean over networks. A modality that is ahead is held back.', t, draw)
 
-# %% ../nbs/13_classifier.ipynb #aa40e0a3
+# %% ../nbs/13_classifier.ipynb #791fb5eb
 def bootstrap_f1(
     y:np.ndarray,      # `(n,)` class codes
     guess:np.ndarray,  # `(n,)` class codes
@@ -573,11 +594,11 @@ def fusion(clf, draws:int)->Section:
     t = pd.DataFrame([dict(head=h) | {k: v for k, v in score(y, p.to_numpy(), clf.classes_).items() if not k.startswith('F1')} for h, p in clf.held_out_.items()])
     best = t[t['head']!='fused'].set_index('head')['macro-F1'].idxmax()
     times = np.random.default_rng(0).multinomial(len(y), np.full(len(y), 1/len(y)), draws)
-    gain = np.subtract(*(bootstrap_f1(y, clf.held_out_[h].to_numpy().argmax(1), times, C) for h in ('fused', best)))
-    low, high = np.quantile(gain, [.025, .975])
+    fused, alone = (bootstrap_f1(y, clf.held_out_[h].to_numpy().argmax(1), times, C) for h in ('fused', best))
+    (least, most), (low, high) = (np.quantile(v, [.025, .975]) for v in (fused, fused-alone))
     difference = t.set_index('head')['macro-F1']['fused']-t.set_index('head')['macro-F1'][best]
     verdict = 'fusion helped' if low > 0 else 'fusion hurt' if high < 0 else 'fusion made no clear difference'
-    return Section('Fusion', f'Fused minus {best}, macro-F1: {difference:+.3f} [{low:+.3f}, {high:+.3f}]: {verdict}. Held-out patients; Brier and ECE: smaller is better.', t)
+    return Section('Fusion', f'Fused macro-F1 {t["macro-F1"].iloc[-1]:.3f} [{least:.3f}, {most:.3f}] over patients like these. Fused minus {best}: {difference:+.3f} [{low:+.3f}, {high:+.3f}]: {verdict}. Held-out patients; Brier and ECE: smaller is better.', t)
 
 # %% ../nbs/13_classifier.ipynb #4ff112f9
 def calibration(clf, bins:int=10)->Section:
@@ -600,7 +621,7 @@ def deciders(clf)->tuple: # Section, table of patients
     nats = patients[nodes].mean()
     return Section('Deciders', f'Share of patients whose predicted class leans most on each modality; silencing costs, on average, {", ".join(f"{m} {v:.2f}" for m, v in nats.items())} nats.', share.rename_axis(None, axis=1).reset_index(names='class'), draw), patients
 
-# %% ../nbs/13_classifier.ipynb #58300bb4
+# %% ../nbs/13_classifier.ipynb #509654a5
 def features_section(clf, top:int)->Section:
     "Top features of every modality and class"
     t = clf.top_features(top)
@@ -618,6 +639,7 @@ def report(self:BalancedClassifier,
 )->Report:
     "Grades, gate, weights, fusion, calibration, deciders and features of a fitted classifier"
     check_is_fitted(self)
+    if draws < 1 or top < 1: raise DataError(f'draws is {draws} and top is {top}: give 1 or more.')
     counts = pd.DataFrame({'class': self.classes_, 'patients': np.bincount(self.y_)})
     who, patients = deciders(self)
     kept = self.account_ or ['Nothing left out, nothing changed']
