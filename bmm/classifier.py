@@ -11,7 +11,7 @@ __all__ = ['BalancedClassifier', 'read_tables', 'is_mudata', 'read_target', 'rea
            'grades', 'gates', 'weights', 'bootstrap_f1', 'fusion', 'calibration', 'deciders', 'features_section',
            'report']
 
-# %% ../nbs/13_classifier.ipynb #e6df0632
+# %% ../nbs/13_classifier.ipynb #37996170
 import base64, io, pickle, warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -193,7 +193,7 @@ def cohort_of(self:BalancedClassifier, X, y):
 
 BalancedClassifier.cohort_of = cohort_of
 
-# %% ../nbs/13_classifier.ipynb #dc21ac09
+# %% ../nbs/13_classifier.ipynb #a4f941d3
 def joint_of(self:BalancedClassifier, cohort):
     "The `Joint` for a cohort: sizes that do not fit are lowered, and said"
     N, least, name = len(cohort), cohort.counts.min(), self.classes_[int(cohort.counts.idxmin())]
@@ -211,7 +211,7 @@ def joint_of(self:BalancedClassifier, cohort):
         self.account_.append(f'{n} is {most} instead of {asked}, because {why}')
         warnings.warn(self.account_[-1], stacklevel=3)
     method = make_method(self.method) if isinstance(self.method, str) else self.method
-    if isinstance(self.method, str) and getattr(method, 'scales_gradients', False): method.apply = 'lr' # the optimiser is Adam, which undoes a scaled gradient
+    if isinstance(self.method, str) and method.scales_gradients: method.apply = 'lr' # the optimiser is Adam, which undoes a scaled gradient
     if len(cohort.modalities)==1 and isinstance(method, BMM):
         self.account_.append('one modality: nothing to balance it with, so it is trained plainly')
         method = Method()
@@ -534,7 +534,7 @@ def picture(s:Section)->str:
 
 Report.to_html = to_html
 
-# %% ../nbs/13_classifier.ipynb #b18f1fc2
+# %% ../nbs/13_classifier.ipynb #be0c11e1
 def grades(
     clf,       # Fitted
     draws:int, # Shuffles
@@ -551,7 +551,9 @@ def grades(
         ax.boxplot(list(null.values()), tick_labels=nodes, orientation='horizontal', showfliers=False); ax.plot(F, np.arange(len(nodes))+1, 'o', color='C3', zorder=3)
         ax.set(xlabel='macro-F1: held out (dots), shuffled labels (boxes)', xlim=(0, 1))
     strong, low = t.modality[t.state=='strong'].iloc[0], t.modality[t.state_by_permutation=='low']
-    return Section('Grades', f'{strong} is the strongest modality by itself. ' + (f'{some(low)}: no better than shuffled labels. ' if len(low) else 'All are better than shuffled labels. ') + f'Information about the label in nats, of {-(np.bincount(y)/len(y)*np.log(np.bincount(y)/len(y))).sum():.2f} possible.', t, draw)
+    chance = f'{some(low)}: no better than shuffled labels. ' if len(low) else 'All are better than shuffled labels. '
+    graph = '' if clf.fitted_.model.neighbour_weight==0 else 'Classifiers listen to the neighbours in the graph, so a modality may score above what it knows by itself. '
+    return Section('Grades', f'{strong} has the strongest classifier of its own. ' + chance + graph + f'Information about the label in nats, of {-(np.bincount(y)/len(y)*np.log(np.bincount(y)/len(y))).sum():.2f} possible.', t, draw)
 
 # %% ../nbs/13_classifier.ipynb #59a8c5e3
 def gates(clf, permutations:int)->list: # One section, or none for a single modality

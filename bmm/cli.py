@@ -69,7 +69,7 @@ def reproduce(
     names = [n for o in only or [] for n in o.replace(',', ' ').split()]
     if run(project_root(), cohort, data, profile, names, force, jobs): raise typer.Exit(1)
 
-# %% ../nbs/92_cli.ipynb #b9204fa5
+# %% ../nbs/92_cli.ipynb #3382b78c
 @data_app.command('list')
 def data_list(
     data:Annotated[Optional[Path], typer.Option(help='Folder that holds cohorts, instead of BMM_DATA and the cache.')]=None,
@@ -79,7 +79,7 @@ def data_list(
     found = find_tcga(data)
     typer.echo(f"tcga-brca  the paper's: {f'{found[0]} files in {found[1]}' if found else 'not here; get it with `bmm data get tcga-brca`'}")
     typer.echo('synthetic  the same sizes, drawn from a known distribution: always here')
-    typer.echo('digits     handwritten digits in three views, part of snfpy: always here')
+    typer.echo('digits     handwritten digits in four views, part of snfpy: always here')
     typer.echo(f'Taken if you name none: {choose_cohort(data=data)[0]}')
 
 @data_app.command('where')

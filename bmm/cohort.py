@@ -10,7 +10,7 @@ __all__ = ['GZIP', 'TABLES', 'PAPER_CLASSES', 'MOGCN', 'MOGCN_CLASSES', 'XENA', 
            'read_npz', 'read_labels', 'tables_in', 'read_cohort', 'read_plain', 'mogonet_table', 'read_mogonet',
            'write_mogonet', 'to_mudata', 'from_mudata', 'pam50', 'read_tcga_npz', 'check_sum', 'read_mogcn',
            'primary_tumours', 'xena_files', 'xena_labels', 'read_xena', 'download_cohort', 'read_digits',
-           'data_folders', 'find_tcga', 'load_tcga', 'load_cohort', 'choose_cohort', 'main_cohort']
+           'data_folders', 'find_tcga', 'load_tcga', 'load_cohort', 'choose_cohort', 'main_cohort', 'is_committed']
 
 # %% ../nbs/01_cohort.ipynb #32a694dc
 import csv, gzip, hashlib, importlib.util, os, warnings, zipfile, zlib
@@ -69,7 +69,7 @@ def to_numbers(
     with np.errstate(over='ignore'): X = df.to_numpy(np.float32, na_value=np.nan)   # too large becomes inf: refused below
     return pd.DataFrame(X, df.index, df.columns, copy=False)
 
-# %% ../nbs/01_cohort.ipynb #8ffc5e12
+# %% ../nbs/01_cohort.ipynb #d46c179d
 def check_values(
     m:str,           # Modality
     df:pd.DataFrame, # `(N, d)` with good names
@@ -85,7 +85,7 @@ def check_values(
     rows, features = bad.any(1), bad.any(0)
     if features.any() and nan!='drop-features':
         raise DataError(f"{m}: {plural(bad.sum(), 'value')} NaN or infinite, in {plural(rows.sum(), 'sample')} ({some(df.index[rows], 3)}) and "
-                        f"{plural(features.sum(), 'feature')} ({some(df.columns[features], 3)}); fill them in, or pass nan='drop-features' to leave those features out.")
+                        f"{plural(features.sum(), 'feature')} ({some(df.columns[features], 3)}); fill them in, or leave out those rows or features (Cohort, read_cohort: nan='drop-features'; bmm fit: --nan drop-features).")
     if features.any():
         said.append(f"{m}: {features.sum()} of {plural(len(features), 'feature')} left out because of gaps ({some(df.columns[features])})")
         df = df.loc[:, ~features]
@@ -129,7 +129,7 @@ def check_labels(
         raise DataError(f"labels: {plural(len(labels), 'sample')} but no two classes ({some(labels.unique())}); add samples of another class.")
     return labels
 
-# %% ../nbs/01_cohort.ipynb #676f2da1
+# %% ../nbs/01_cohort.ipynb #04a565ce
 def align_table(
     m:str,             # Modality
     df:pd.DataFrame,   # Checked
@@ -140,7 +140,7 @@ def align_table(
     row = df.index.get_indexer(samples)            # of each sample, -1 where the table has none
     present = row >= 0
     if not present.any():
-        raise DataError(f"{m}: none of its {plural(len(df), 'sample')} has a label; ids are written {df.index[0]!r} in the table and {samples[0]!r} in the labels.")
+        raise DataError(f"{m}: none of its {plural(len(df), 'sample')} has a label; ids are written {df.index[0]!r} in the table and {samples[0]!r} in the labels; write them alike, or, if the table has features in rows, turn it (features_in_rows).")
     said, known = [], np.isin(np.arange(len(df)), row)
     if not known.all():
         what, which = f"{m}: {plural((~known).sum(), 'sample')} without a label", some(df.index[~known])
@@ -538,7 +538,7 @@ def from_mudata(
 
 Cohort.to_mudata, Cohort.from_mudata = to_mudata, staticmethod(from_mudata)
 
-# %% ../nbs/01_cohort.ipynb #fc917f3c
+# %% ../nbs/01_cohort.ipynb #0ccd2da6
 PAPER_CLASSES = dict(Basal=112, HER2=53, LumA=248, LumB=98)
 
 def pam50(
@@ -556,7 +556,7 @@ def read_tcga_npz(
     labels = pam50(read_labels(folder/'patients.csv'))
     files = dict(mRNA='mrna_hiseqv2_1217.npz', RPPA='rppa_tcpa_l4.npz',
                  CNV=dict(focal='cnv_focal_approx.npz', thresholded='cnv_gistic2_thresholded.npz')[cnv])
-    said = ["mRNA: a part of the paper's genes, those that public repositories hold; RNA-seq, log2(x+1)",
+    said = ["mRNA: a part of the paper's genes, those that public repositories hold; RNA-seq, log2(x+1), 308 of them median-centred over 1,215 samples by their source",
             "RPPA: TCPA level 4, the paper's own proteins",
             'CNV: ' + dict(focal='approximate focal score, GISTIC2 log2 ratio less the median of the chromosome arm, cut at ±0.3; another gene list than the paper',
                            thresholded='GISTIC2 thresholded by genes, not the focal score; all genes of UCSC Xena')[cnv],
@@ -648,7 +648,7 @@ def read_xena(
     said = ['read from UCSC Xena, joined on 15-character barcodes', 'CNV: GISTIC2 thresholded by genes; Xena has no focal scores', *said]
     return Cohort(tables, labels, 'tcga-brca', said, nan='drop-features', unmatched='drop').complete()
 
-# %% ../nbs/01_cohort.ipynb #b4a3434e
+# %% ../nbs/01_cohort.ipynb #5622a335
 MOGCN_BASE = 'https://github.com/Lifoof/MoGCN/raw/HEAD/data/'
 XENA_BASE = 'https://tcga-xena-hub.s3.us-east-1.amazonaws.com/download/TCGA.BRCA.sampleMap%2F'
 
@@ -674,7 +674,7 @@ def download_cohort(
         except DataError: (folder/f).unlink(); raise     # a broken file must not pass for a fetched one next time
         except (requests.RequestException, OSError, ValueError) as e:    # ValueError: pooch's answer to a wrong sum
             raise DataError(f"{base+f}: {f} could not be fetched whole ({str(e).splitlines()[0][:160]}); try again to go on from this file, try another "
-                            f"source (mogcn or xena), or fetch it with a browser into {folder}.") from e
+                            f"source (mogcn or xena), or fetch it with a browser into {folder} (MoGCN's files: figshare, article 19248078).") from e
     return folder
 
 # %% ../nbs/01_cohort.ipynb #90dee447
@@ -763,3 +763,10 @@ def main_cohort(
         cohort = synthetic(modalities=narrow(PAPER_VIEWS, P.features), n=P.samples)
     else: cohort = load_cohort(source, data).cut(P.samples, P.features)
     return cohort._but(_account=(why, *cohort._account))
+
+# %% ../nbs/01_cohort.ipynb #3e520949
+def is_committed(
+    cohort, # A `Cohort`
+)->bool:
+    "Is this the copy of the paper's cohort (layout npz) that the committed outputs were made from?"
+    return cohort.name=='tcga-brca' and any(said.startswith('npz layout') for said in cohort.account)

@@ -107,7 +107,7 @@ def save_fig(
     plt.close(fig)
     display(Image(filename=path))                     # the file itself: drawn once, and what is seen is what is kept
 
-# %% ../nbs/00_core.ipynb #ce6262bc
+# %% ../nbs/00_core.ipynb #cc017566
 def show_table(
     df:pd.DataFrame,   # What to show; its index is not shown
     name:str,          # File name without suffix
@@ -118,4 +118,4 @@ def show_table(
     "Write a table as CSV and show it, with the name of its cohort in the caption"
     from IPython.display import Markdown
     df.to_csv(figures_dir()/f'{name}.csv', index=False)
-    return Markdown(f'*{caption} Cohort: {cohort_label(cohort)}.*\n\n' + df.to_markdown(index=False, floatfmt=f'.{digits}f'))
+    return Markdown(f'*{caption} Cohort: {cohort_label(cohort)}.*\n\n' + df.astype(object).to_markdown(index=False, floatfmt=f'.{digits}f'))   # object: or whole numbers beside floats become floats

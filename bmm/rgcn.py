@@ -8,7 +8,7 @@ __all__ = ['PAPER_RGCN', 'edges', 'edge_weights', 'normalise', 'Graph', 'to_pyg'
            'replica_seeds', 'runs', 'NodeView', 'Reference', 'matched', 'attach', 'FittedRGCN', 'whole',
            'predict_proba']
 
-# %% ../nbs/06_rgcn.ipynb #5e7ee2d6
+# %% ../nbs/06_rgcn.ipynb #f427b56c
 from dataclasses import dataclass
 from functools import lru_cache
 import numpy as np

@@ -130,7 +130,7 @@ class OGM_GE(Rival):
         self.scale_encoders(run, k)
         for p, xi in noise: p.grad += xi
 
-# %% ../nbs/12_rivals.ipynb #a189ff24
+# %% ../nbs/12_rivals.ipynb #4e109a96
 class AGM(Rival):
     "Adaptive gradient modulation (Li et al., 2023)"
     scales_gradients, strength = True, ('alpha', (.5, 1., 2.))
@@ -150,7 +150,7 @@ class AGM(Rival):
 
     def discrepancy(self, s):
         "ρ: losses `(M, R)` to how far each modality is ahead"
-        return (len(s)/(len(s)-1)*(s.mean(0)-s)).exp()
+        return (len(s)/max(len(s)-1, 1)*(s.mean(0)-s)).exp()
 
     def coefficients(self, s, tau):
         "κ `(M, R)` from the losses and their running means"
