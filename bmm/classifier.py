@@ -555,7 +555,7 @@ def grades(
     graph = '' if clf.fitted_.model.neighbour_weight==0 else 'Classifiers listen to the neighbours in the graph, so a modality may score above what it knows by itself. '
     return Section('Grades', f'{strong} has the strongest classifier of its own. ' + chance + graph + f'Information about the label in nats, of {-(np.bincount(y)/len(y)*np.log(np.bincount(y)/len(y))).sum():.2f} possible.', t, draw)
 
-# %% ../nbs/13_classifier.ipynb #59a8c5e3
+# %% ../nbs/13_classifier.ipynb #543556ed
 def gates(clf, permutations:int)->list: # One section, or none for a single modality
     "Information between modalities, and who may teach whom"
     nodes, n = clf.fitted_.nodes, len(clf.y_)
@@ -564,8 +564,10 @@ def gates(clf, permutations:int)->list: # One section, or none for a single moda
     X = {m: Rotation(z-z.mean(0)).rows[:, :dims] for m, z in ((m, clf.fitted_.reference.features(m)) for m in nodes)}
     if dims < 1: return [Section('Gate', f'{n} patients are too few to measure information between modalities.', pd.DataFrame())]
     value, p = pairwise_information(X, None, permutations, 0)
-    t = gate_table(dict(zip(nodes, grades(clf, 50).table.state)), value, p)
-    return [Section('Gate', f'Information between modalities in nats, on {dims} principal components at most, and whether the one may teach the other.', t)]
+    own = getattr(clf.fitted_.runs[0].method, 'states', None)     # BMM grades without the graph, in a first stage of its own
+    states, whose = (grades(clf, 50).table.state, 'the grades above') if own is None else (own[0], 'the grades of the first stage')
+    t = gate_table(dict(zip(nodes, states)), value, p)
+    return [Section('Gate', f'Information between modalities in nats, on {dims} principal components at most, and whether by {whose} the one may teach the other.', t)]
 
 def weights(clf)->Section:
     "Grades and weights over time"
