@@ -202,13 +202,13 @@ class Failure:
         head = [f'    {line}' for line in lines[:6]] + ['    ...']*(len(lines)>6)
         return '\n'.join([f'{self.notebook} failed' + (f' in cell {self.cell}:' if self.cell>=0 else ':'), *head, f'  {self.error[:600]}'])
 
-# %% ../nbs/90_reproduce.ipynb #5e34b217
+# %% ../nbs/90_reproduce.ipynb #89f2bc69
 def run_notebook(
     notebook:Path,     # What to run; its own folder is the kernel's current one
     output:Path,       # Where the executed notebook goes, up to the failing cell if one fails
     profile:str,       # `'full'` or `'fast'`
     on_cell=None,      # Called with the number of each cell that starts
-    timeout:int=1800,  # Most seconds for one cell
+    timeout:int=3600,  # Most seconds for one cell
 )->Failure:            # `None` if every cell ran
     "Run one notebook in a kernel of its own"
     hook = {'on_cell_start': lambda cell, cell_index: on_cell(cell_index)} if on_cell else {}
