@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['PARTS', 'PAPER_TABLE3', 'Folds', 'folds_frame', 'read_folds', 'cut_off', 'Splits', 'inner_folds', 'calibration_error',
            'score', 'fingerprint', 'as_folds', 'check_proba', 'cross_validate', 'corrected_t', 'compare', 'compare_one',
-           'check_no_leak', 'raw_coordinates', 'fit_one', 'Baseline', 'out_of_fold', 'Chosen', 'modality_sets']
+           'check_no_leak', 'raw_coordinates', 'fit_one', 'Baseline', 'out_of_fold', 'held_out_f1', 'Chosen',
+           'modality_sets']
 
 # %% ../nbs/03_evaluation.ipynb #58654f35
 import hashlib
@@ -357,7 +358,7 @@ class Baseline:
         y, C, seeds = cohort.y, len(cohort.classes), spawn_seeds(self.seed, len(folds))
         return np.stack([fit_one(self.classifier(scale, s), side_by_side(r), y, folds.fit[r], C) for r, s in enumerate(seeds)])
 
-# %% ../nbs/03_evaluation.ipynb #adf7c48e
+# %% ../nbs/03_evaluation.ipynb #536e6f7e
 def out_of_fold(
     model,             # Has `fit_predict(cohort, folds)`
     cohort:Cohort,     # The cohort to learn
@@ -372,7 +373,18 @@ def out_of_fold(
     for p, r, held in zip(proba, inside.outer, inside.test): out[r, held] = p[held]
     return out
 
-# %% ../nbs/03_evaluation.ipynb #f6da09c1
+def held_out_f1(
+    model,             # Has `fit_predict(cohort, folds)`
+    cohort:Cohort,     # The cohort to learn
+    folds:Folds,       # `R` replicas
+    k:int=5,           # Inner folds
+    seed:int=0,        # Of the inner splits
+)->np.ndarray:         # `(R,)` in [0, 1]
+    "Macro-F1 of the out-of-fold predictions of each training fold: how good a model is, as far as that fold can tell"
+    guess = out_of_fold(model, cohort, folds, k, seed).argmax(-1)
+    return np.array([f1_score(cohort.y[fit], g[fit], average='macro') for fit, g in zip(folds.fit, guess)])
+
+# %% ../nbs/03_evaluation.ipynb #d4ac6456
 @dataclass
 class Chosen:
     "The candidate that predicts best inside each training fold"
@@ -385,8 +397,7 @@ class Chosen:
         folds:Folds,    # `R` replicas
     )->np.ndarray:      # `(R,)` names
         "Which candidate each replica takes; no test row has a part in it"
-        guesses = [out_of_fold(m, cohort, folds, self.inner, self.seed).argmax(-1) for m in self.candidates.values()]
-        F = np.array([[f1_score(cohort.y[fit], g[fit], average='macro') for fit, g in zip(folds.fit, guess)] for guess in guesses])
+        F = np.array([held_out_f1(m, cohort, folds, self.inner, self.seed) for m in self.candidates.values()])
         return np.array(list(self.candidates))[F.argmax(0)]
 
     def fit_predict(self,

@@ -113,7 +113,7 @@ class NoGraph:
         "Return h unchanged"
         return h
 
-# %% ../nbs/05_training.ipynb #2d58b00e
+# %% ../nbs/05_training.ipynb #86f700df
 class AdditiveHead(nn.Module):
     "Logits of each modality, and their sum"
     def __init__(self,
@@ -133,7 +133,7 @@ class AdditiveHead(nn.Module):
         "Weights that belong to modality m"
         return list(self.blocks[m].parameters())
 
-# %% ../nbs/05_training.ipynb #5ba2dd11
+# %% ../nbs/05_training.ipynb #fd5cf4e5
 def propagate_all(
     logits:list,  # Tensors `(R, C, N)`
     graph,        # Has `propagate`
@@ -142,7 +142,7 @@ def propagate_all(
     if isinstance(graph, NoGraph): return logits
     return graph.propagate(torch.cat(logits, 1)).split([z.shape[1] for z in logits], 1)
 
-# %% ../nbs/05_training.ipynb #1434de3e
+# %% ../nbs/05_training.ipynb #f6e66641
 class MultiHead(AdditiveHead):
     "A classifier for each modality, and another for all of them together"
     def __init__(self, widths, classes, generators):
@@ -159,7 +159,7 @@ class MultiHead(AdditiveHead):
         "Weights that belong to modality m"
         return [*super().params(m), *self.own[m].parameters()]
 
-# %% ../nbs/05_training.ipynb #4385befc
+# %% ../nbs/05_training.ipynb #924f4ec5
 class SharedHead(nn.Module):
     "One classifier for every modality; the fused logits are the mean"
     def __init__(self, widths, classes, generators):
@@ -187,7 +187,7 @@ class CosineHead(AdditiveHead):
 
 HEADS = dict(additive=AdditiveHead, multi=MultiHead, shared=SharedHead, cosine=CosineHead)
 
-# %% ../nbs/05_training.ipynb #109fb286
+# %% ../nbs/05_training.ipynb #cfe88053
 class Network(nn.Module):
     "M encoders and a head, R times"
     def __init__(self,
@@ -214,7 +214,7 @@ class Network(nn.Module):
         "Weights of encoder m"
         return list(self.encoders[m].parameters())
 
-# %% ../nbs/05_training.ipynb #5fcb679f
+# %% ../nbs/05_training.ipynb #7a1e65d2
 @dataclass
 class Batch:
     "What one step sees"
@@ -238,7 +238,7 @@ def cross_entropy(
     "Mean cross-entropy over each replica's supervised samples"
     return masked_mean(F.cross_entropy(logits, batch.y.expand(len(logits), -1), reduction='none'), batch.mask)
 
-# %% ../nbs/05_training.ipynb #eb59db70
+# %% ../nbs/05_training.ipynb #8039af63
 class Method(nn.Module):
     "Plain joint training; a balancing method overrides what it changes"
     head = None                        # A key of `HEADS` that the method needs; `None`: any will do
@@ -275,7 +275,7 @@ class Method(nn.Module):
         "`(R, C, N)` class probabilities"
         return out.fused.softmax(1)
 
-# %% ../nbs/05_training.ipynb #e119846e
+# %% ../nbs/05_training.ipynb #a07c6619
 def unimodal_losses(
     out:Out,
     batch:Batch,
@@ -300,7 +300,7 @@ class LateFusion(Method):
         "Mean of the modalities' probabilities"
         return torch.stack([u.softmax(1) for u in out.uni]).mean(0)
 
-# %% ../nbs/05_training.ipynb #f6c3fee0
+# %% ../nbs/05_training.ipynb #e80ff579
 class Run:
     "One training of R replicas: the state a method can see, and its record"
     def __init__(self, net, method, batch, valid, group, options):
@@ -328,7 +328,7 @@ class Run:
         "Long table of the losses: epoch, replica, split, value"
         return pd.concat([pd.DataFrame(dict(epoch=e, replica=range(self.R), split=s, value=v)) for e, s, v in self.log], ignore_index=True)
 
-# %% ../nbs/05_training.ipynb #879edcb3
+# %% ../nbs/05_training.ipynb #4c47beb4
 def batches(self:Run):
     "One epoch: the full batch, or each replica's training samples in its own order, in even pieces of at most `batch_size`"
     size = self.options['batch_size']
@@ -340,12 +340,12 @@ def batches(self:Run):
         for step, piece in zip(plan, np.array_split(row, len(plan))): step[r, :len(piece)] = piece
     masks, plan = torch.from_numpy(plan >= 0), torch.from_numpy(plan.clip(0))
     for idx, mask, y in zip(plan, masks, self.batch.y[plan]):
-        x = [z[idx] if z.ndim==2 else z.gather(1, idx.unsqueeze(2).expand(-1, -1, z.shape[2])) for z in self.rows]
+        x = [z.index_select(0, idx.flatten()).view(*idx.shape, -1) if z.ndim==2 else z.gather(1, idx.unsqueeze(2).expand(-1, -1, z.shape[2])) for z in self.rows]
         yield Batch([z.transpose(1, 2) for z in x], y, mask, self.batch.graph, idx)
 
 Run.batches = batches
 
-# %% ../nbs/05_training.ipynb #7b476b8f
+# %% ../nbs/05_training.ipynb #f7f192a4
 class EarlyStopping:
     "Keeps each replica's best weights and tells which replicas go on"
     def __init__(self, weights, group, patience): # Weights have the replica as first axis
@@ -367,7 +367,7 @@ class EarlyStopping:
         with torch.no_grad():
             for kept, p in zip(self.kept, self.weights): p.copy_(kept)
 
-# %% ../nbs/05_training.ipynb #79c5a9e3
+# %% ../nbs/05_training.ipynb #eaadaebd
 def group_mean(
     values:torch.Tensor, # `(R, N)`
     mask:torch.Tensor,   # `(R, N)` bool
@@ -385,7 +385,7 @@ def validation_loss(
     nll = -p.clamp_min(1e-30).log().gather(1, run.batch.y.expand(run.R, -1).unsqueeze(1)).squeeze(1)
     return group_mean(nll, run.valid, run.group)
 
-# %% ../nbs/05_training.ipynb #b79344a6
+# %% ../nbs/05_training.ipynb #641d6dae
 def train(
     net:Network,
     batch:Batch,               # Its mask holds each replica's training samples
@@ -426,7 +426,7 @@ def train(
     if stop: stop.restore(); run.forget()
     return run
 
-# %% ../nbs/05_training.ipynb #3043d1b0
+# %% ../nbs/05_training.ipynb #dd83d4f8
 def check_validation(mask, valid, group):
     "The validation masks, or none if they are empty; `DataError` if they contradict the training masks"
     if valid is None or not valid.any(): return None
