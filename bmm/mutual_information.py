@@ -8,7 +8,7 @@ __all__ = ['ESTIMATORS', 'MI', 'record', 'centre', 'whiten', 'canonical', 'wisha
            'prediction_information', 'zscore', 'ksg_terms', 'ksg_information', 'neural_bound', 'training_objective',
            'Critic', 'fit_critic', 'neural_information', 'shuffled_scores', 'mutual_information']
 
-# %% ../nbs/08_mutual_information.ipynb #ec6401d1
+# %% ../nbs/08_mutual_information.ipynb #ee7ac291
 import warnings
 from dataclasses import dataclass
 import numpy as np
@@ -21,6 +21,7 @@ from scipy.stats import norm, rankdata
 from sklearn.model_selection import KFold
 from torch import nn
 from torch.nn.functional import softplus
+from .compression import Adam
 from .core import DataError, spawn_seeds
 
 # %% ../nbs/08_mutual_information.ipynb #7b0531d3
@@ -258,7 +259,7 @@ def training_objective(f, kind):
     if kind!='smile': return neural_bound(f, kind)
     return -softplus(-f.diagonal()).mean() - softplus(f[~torch.eye(len(f), dtype=torch.bool)]).mean()
 
-# %% ../nbs/08_mutual_information.ipynb #55d4a570
+# %% ../nbs/08_mutual_information.ipynb #5fa2d79b
 class Critic(nn.Module):
     "A small perceptron on pairs; its last layer starts at 0, so that it starts by saying nothing"
     def __init__(self, a:int, b:int, hidden:int=64):
@@ -283,7 +284,7 @@ def fit_critic(
         torch.manual_seed(int(seed)); critic = Critic(x.shape[1], y.shape[1])
     gen, best, since = torch.Generator().manual_seed(int(seed)), (0., None), 0
     start = {k: v.clone() for k, v in critic.state_dict().items()}
-    optimiser = torch.optim.Adam(critic.parameters(), lr=lr)
+    optimiser = Adam(critic.parameters(), lr=lr)
     for epoch in range(epochs):
         for rows in torch.randperm(len(x), generator=gen).split(batch):
             if len(rows) < 2: continue                                       # no false pair
