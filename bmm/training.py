@@ -8,14 +8,14 @@ __all__ = ['HEADS', 'ReplicaLinear', 'generators', 'ReplicaDropout', 'Out', 'Enc
            'Method', 'unimodal_losses', 'Multitask', 'LateFusion', 'Run', 'batches', 'EarlyStopping', 'group_mean',
            'validation_loss', 'train', 'check_validation', 'make_optimizer']
 
-# %% ../nbs/05_training.ipynb #f469de03
+# %% ../nbs/05_training.ipynb #fabf8693
 from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 import torch.nn.functional as F
-from .compression import Adam
+from .compression import SGD, Adam
 from .core import DataError, some
 
 # %% ../nbs/05_training.ipynb #aab36a5f
@@ -427,7 +427,7 @@ def train(
     if stop: stop.restore(); run.forget()
     return run
 
-# %% ../nbs/05_training.ipynb #83ba484e
+# %% ../nbs/05_training.ipynb #f87b0da9
 def check_validation(mask, valid, group):
     "The validation masks, or none if they are empty; `DataError` if they contradict the training masks"
     if valid is None or not valid.any(): return None
@@ -443,5 +443,5 @@ def make_optimizer(name, net, method, lr, weight_decay):
     if shared: raise DataError(f'{type(method).__name__} has weights that all replicas would share ({some(shared)}): make them in `setup`, of shape (run.R, ...).')
     if own: groups.append(dict(params=list(own.values()), weight_decay=0.))
     if name=='adam': return Adam(groups, lr=lr, fused=True)
-    if name=='sgd': return torch.optim.SGD(groups, lr=lr, momentum=.9)
+    if name=='sgd': return SGD(groups, lr=lr, momentum=.9)
     raise DataError(f"No optimizer {name!r}: choose 'adam' or 'sgd'.")
