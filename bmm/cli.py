@@ -123,7 +123,8 @@ def in_rows(names:Optional[list[str]]):
     "Modalities whose tables have features in rows, as `read_cohort` takes them"
     return True if 'all' in (names or []) else names or False
 
-Turned = Annotated[Optional[list[str]], typer.Option('--features-in-rows', metavar='<modality>', help="Its table has features in rows and patients in columns; may be repeated; 'all': every table.")]
+Turned = Annotated[Optional[list[str]], typer.Option('--features-in-rows', metavar='<modality>',
+                   help="Its table has features in rows and patients in columns; may be repeated; 'all': every table.")]
 
 @app.command()
 def fit(
@@ -145,7 +146,9 @@ def fit(
     from bmm.cohort import load_cohort, read_cohort
     options = dict(features_in_rows=in_rows(features_in_rows), label_column=label_column, nan=nan, unmatched=unmatched)
     plain = options==dict(features_in_rows=False, label_column='label', nan='error', unmatched='error')
-    with notes(): clf = BalancedClassifier(method, seeds=seeds, epochs=epochs, random_state=seed, verbose=not quiet).fit(load_cohort(folder) if plain else read_cohort(folder, **options))
+    with notes():
+        clf = BalancedClassifier(method, seeds=seeds, epochs=epochs, random_state=seed, verbose=not quiet).fit(
+            load_cohort(folder) if plain else read_cohort(folder, **options))
     typer.echo(f"{clf.save(out)}: {len(clf.samples_)} patients, {', '.join(clf.tables_)}; classes {', '.join(map(str, clf.classes_))}")
 
 # %% ../nbs/92_cli.ipynb #f739ae29
@@ -165,7 +168,8 @@ def predict(
     if not folder.is_dir(): raise DataError(f'{folder}: there is no such folder; check the name.')
     turned, known = in_rows(features_in_rows), clf.tables_
     tables = {m: read_table(f, turned is True or m in (turned or [])) for m, f in tables_in(folder).items() if m != 'labels'}
-    if not set(tables) & set(known): raise DataError(f'{folder}: none of the tables {", ".join(known)} is there; name the files as at fit, such as {next(iter(known))}.csv.')
+    if not set(tables) & set(known):
+        raise DataError(f'{folder}: none of the tables {", ".join(known)} is there; name the files as at fit, such as {next(iter(known))}.csv.')
     with notes(): proba = clf.heads(tables)['fused']
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')                        # what is to be said of these tables has been said

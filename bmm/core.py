@@ -118,4 +118,5 @@ def show_table(
     "Write a table as CSV and show it, with the name of its cohort in the caption"
     from IPython.display import Markdown
     df.to_csv(figures_dir()/f'{name}.csv', index=False)
-    return Markdown(f'*{caption} Cohort: {cohort_label(cohort)}.*\n\n' + df.astype(object).to_markdown(index=False, floatfmt=f'.{digits}f'))   # object: or whole numbers beside floats become floats
+    # object: or whole numbers beside floats become floats
+    return Markdown(f'*{caption} Cohort: {cohort_label(cohort)}.*\n\n' + df.astype(object).to_markdown(index=False, floatfmt=f'.{digits}f'))

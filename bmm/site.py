@@ -312,27 +312,32 @@ def gallery_page(
     "All figures with captions, and all tables"
     titles, rows = contents(root).set_index('file').title, results(root, root/'figures')
     def origin(r): return f'[{titles[r.notebook]}]({r.notebook})' if r.notebook in titles else 'no notebook writes it any more'
-    figures = [f'```{{figure}} figures/{r.file}\n:width: 100%\n:alt: {Path(r.file).stem.replace("_", " ")}\n\n{link(r.caption)} From {origin(r)}.\n```\n' for r in rows.itertuples() if r.file.endswith('.png')]
+    figures = [f'```{{figure}} figures/{r.file}\n:width: 100%\n:alt: {Path(r.file).stem.replace("_", " ")}\n\n'
+               f'{link(r.caption)} From {origin(r)}.\n```\n' for r in rows.itertuples() if r.file.endswith('.png')]
     tables = [f'| [{r.file}](figures/{r.file}) | {origin(r)} |' for r in rows.itertuples() if r.file.endswith('.csv')]
     shown = ['::::{container} gallery', *figures, '::::'] if figures else ['There is none yet.', '']
     return '\n'.join(['# Gallery', '', 'Every figure of the last full run. The words are those that stand above it in its notebook.', '', *shown,
                       '## Tables', '', 'Every table in full precision.', '', '| file | from |', '| :--- | :--- |', *tables, ''])
 
 # %% ../nbs/91_site.ipynb #1450557c
-COMPARED = {'comparison': ('Every method, one budget', '22'), 'missing_experiment': ("The paper's framework, part by part", '20'), 'missing_experiment_heads': ('Each modality by itself', '20')}
+COMPARED = {'comparison': ('Every method, one budget', '22'), 'missing_experiment': ("The paper's framework, part by part", '20'),
+            'missing_experiment_heads': ('Each modality by itself', '20')}
 
 def csv_table(
     path:Path, # A table of results
 )->str:
     "A table as Markdown, three decimals"
-    return pd.read_csv(path).map(lambda v: f'{v:.3f}' if isinstance(v, float) and v==v and v!=int(v) else '–' if v!=v else str(v).removesuffix('.0').replace('|', r'\|')).to_markdown(index=False, disable_numparse=True)
+    return pd.read_csv(path).map(
+        lambda v: f'{v:.3f}' if isinstance(v, float) and v==v and v!=int(v) else '–' if v!=v else str(v).removesuffix('.0').replace('|', r'\|')
+    ).to_markdown(index=False, disable_numparse=True)
 
 def comparison_page(
     root:Path, # The clone
     link,      # Makes links in Markdown
 )->str:
     "The tables and figures that compare methods, and the list of methods"
-    parts = ['# The methods, side by side', 'Scores come from the same splits for every row of a table. A difference is worth something only if its interval leaves out zero.']
+    parts = ['# The methods, side by side',
+             'Scores come from the same splits for every row of a table. A difference is worth something only if its interval leaves out zero.']
     for name, (title, number) in COMPARED.items():
         table, figures = root/'figures'/f'{name}.csv', sorted((root/'figures').glob(f'{name}.png'))
         parts += [f'## {title}', link(f'From notebook {number}.' if table.exists() else f'Not here: notebook {number} writes `figures/{name}.csv` in a full run.')]
@@ -353,7 +358,8 @@ def names_page(
     "All exported names, by module"
     parts = ['# Names', 'Every function, class and method of the library, with its first sentence. Parameters stand where a name leads.']
     for module, (notebook, found) in modules.items():
-        rows = [(f"{{py:obj}}`{full_name(o, c).removeprefix(module + '.')} <{full_name(o, c)}>`", (inspect.getdoc(o) or '').split('\n')[0].replace('|', r'\|')) for o, c in found]
+        rows = [(f"{{py:obj}}`{full_name(o, c).removeprefix(module + '.')} <{full_name(o, c)}>`",
+                 (inspect.getdoc(o) or '').split('\n')[0].replace('|', r'\|')) for o, c in found]
         parts += [f'## {module}', f'[{notebook}]({notebook})', pd.DataFrame(rows, columns=['name', 'what it does']).to_markdown(index=False)]
     return '\n\n'.join(parts) + '\n'
 
@@ -391,7 +397,8 @@ def write_pages(
     names = [full_name(o, c) for _, found in modules.values() for o, c in found]
     link = lambda md: linked(md, [*names, *modules], [p.name for p in paths])
     for path in paths: nbformat.write(section(path, [*names, *modules], [p.name for p in paths]), pages/path.name)
-    for name, page in dict(gallery=gallery_page(root, link), comparison=comparison_page(root, link), names=names_page(modules)).items(): (pages/f'{name}.md').write_text(page, encoding='utf-8')
+    for name, page in dict(gallery=gallery_page(root, link), comparison=comparison_page(root, link), names=names_page(modules)).items():
+        (pages/f'{name}.md').write_text(page, encoding='utf-8')
     index = processed(root/'nbs'/'index.ipynb')
     for c in index.cells:
         if c.cell_type=='markdown': c.source = link(c.source.replace('](../', ']('))
@@ -437,10 +444,14 @@ def site_settings(root)->dict:
     "Sphinx's settings"
     config = ConfigParser(delimiters=['=']); config.read(root/'settings.ini', encoding='utf-8')
     cfg = config['DEFAULT']
-    return dict(project=cfg.get('lib_name', 'bmm'), author=cfg.get('author', ''), copyright=cfg.get('author', ''), release=cfg.get('version', ''), html_title=cfg.get('lib_name', 'bmm'),
-        extensions=['myst_nb', 'sphinx.ext.mathjax'], root_doc='index', html_theme='sphinx_book_theme', html_static_path=['_static'], html_css_files=['bmm.css'], mathjax_path='mathjax.js',
-        nb_execution_mode='off', nb_render_markdown_format='myst', nb_merge_streams=True, myst_heading_anchors=4, myst_enable_extensions=['dollarmath', 'amsmath', 'colon_fence'],
-        nitpicky=True, add_module_names=False, python_maximum_signature_line_length=80, toc_object_entries_show_parents='hide', html_show_sourcelink=False, html_copy_source=False,
+    return dict(
+        project=cfg.get('lib_name', 'bmm'), author=cfg.get('author', ''), copyright=cfg.get('author', ''), release=cfg.get('version', ''),
+        html_title=cfg.get('lib_name', 'bmm'), extensions=['myst_nb', 'sphinx.ext.mathjax'], root_doc='index',
+        html_theme='sphinx_book_theme', html_static_path=['_static'], html_css_files=['bmm.css'], mathjax_path='mathjax.js',
+        nb_execution_mode='off', nb_render_markdown_format='myst', nb_merge_streams=True,
+        myst_heading_anchors=4, myst_enable_extensions=['dollarmath', 'amsmath', 'colon_fence'],
+        nitpicky=True, add_module_names=False, python_maximum_signature_line_length=80, toc_object_entries_show_parents='hide',
+        html_show_sourcelink=False, html_copy_source=False,
         html_theme_options=dict(use_download_button=False, home_page_in_toc=True, show_toc_level=2, show_navbar_depth=1, navbar_persistent=[]))
 
 # %% ../nbs/91_site.ipynb #2cdf642a
@@ -459,10 +470,12 @@ def build_site(
     with patch_docutils(), docutils_namespace():
         Sphinx(pages, None, root/'_site'/'html', root/'_site'/'doctrees', 'html', site_settings(root), status=None, warning=told, freshenv=True).build()
     complaints = [line.replace(f'{pages}/', '') for line in re.sub(r'\x1b\[[0-9;]*m', '', told.getvalue()).splitlines() if line.strip()]
-    return root/'_site'/'html'/'index.html', complaints + [f'{page.name} fetches {url}' for page in (root/'_site'/'html').glob('*.html') for url in fetched(page.read_text(encoding='utf-8'))]
+    return root/'_site'/'html'/'index.html', complaints + [f'{page.name} fetches {url}' for page in (root/'_site'/'html').glob('*.html')
+                                                           for url in fetched(page.read_text(encoding='utf-8'))]
 
 def fetched(
     html:str, # A page
 )->list:
     "Addresses in the web from which a page would load something"
-    return re.findall(r'<(?:script|img|iframe|source)\b[^>]*\ssrc="((?:https?:)?//[^"]+)"', html) + re.findall(r'<link\b[^>]*rel="(?:stylesheet|preload|preconnect|icon)"[^>]*href="((?:https?:)?//[^"]+)"', html)
+    return (re.findall(r'<(?:script|img|iframe|source)\b[^>]*\ssrc="((?:https?:)?//[^"]+)"', html)
+            + re.findall(r'<link\b[^>]*rel="(?:stylesheet|preload|preconnect|icon)"[^>]*href="((?:https?:)?//[^"]+)"', html))
