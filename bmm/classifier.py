@@ -92,12 +92,15 @@ def read_target(
         y = y.iloc[:, 0]
     if not isinstance(y, (pd.Series, Mapping)):
         if np.ndim(y) != 1: raise DataError(f'The labels have {np.ndim(y)} dimensions: give one label a sample, in one dimension.')
-        if isinstance(X, Mapping) and not all(t.index.equals(samples) for t in X.values()): raise DataError('The tables have different rows, so a plain list of labels fits none of them: give a Series of labels by sample id.')
+        if isinstance(X, Mapping) and not all(t.index.equals(samples) for t in X.values()):
+            raise DataError('The tables have different rows, so a plain list of labels fits none of them: give a Series of labels by sample id.')
         if len(y) != len(samples): raise DataError(f'{plural(len(y), "label")} for {plural(len(samples), "sample")}: give one each.')
         return pd.Series(list(y), samples)
     y = pd.Series(y)
     gone = samples[~samples.isin(y.index) | samples.isin(y.index[y.isna()])]
-    if len(gone)==len(samples): raise DataError(f'No sample has a label: ids are written {samples[0]!r} in the tables and {y.index[0]!r} in the labels.' if len(y) else 'The labels are empty: give one for each sample.')
+    if len(gone)==len(samples):
+        raise DataError(f'No sample has a label: ids are written {samples[0]!r} in the tables and {y.index[0]!r} in the labels.'
+                        if len(y) else 'The labels are empty: give one for each sample.')
     if len(gone): raise DataError(f'{plural(len(gone), "sample")} without a label ({some(gone)}): label them, or leave them out.')
     if not y.index.is_unique: raise DataError(f'Labels name sample {some(y.index[y.index.duplicated()])} more than once: keep one label of each.')
     return y.loc[samples]
@@ -120,7 +123,9 @@ def column_groups(
     for m, chosen in modalities.items():
         where = [place.get(c, c) for c in chosen]
         wrong = [c for c in where if not (isinstance(c, Integral) and -n <= c < n)]
-        if wrong or not where: raise DataError(f'Modality {m} has columns that the table lacks ({some(wrong) or "none at all"}): name columns, or give positions from 0 to {n-1}.')
+        if wrong or not where:
+            raise DataError(f'Modality {m} has columns that the table lacks ({some(wrong) or "none at all"}): '
+                            f'name columns, or give positions from 0 to {n-1}.')
         groups[str(m)] = np.array(where)
     return groups
 
@@ -135,7 +140,8 @@ def side_by_side(
 # %% ../nbs/13_classifier.ipynb #88f6a248
 def read_table(self:BalancedClassifier, X, y=None, fitting=False):
     "One table as modalities, and its rows; with `fitting` labels too"
-    if not fitting and not hasattr(self, 'columns_'): raise DataError(f'The classifier was fitted with tables of {some(self.fitted_.reference.columns)}: give new samples the same way, as a dict.')
+    if not fitting and not hasattr(self, 'columns_'):
+        raise DataError(f'The classifier was fitted with tables of {some(self.fitted_.reference.columns)}: give new samples the same way, as a dict.')
     known = getattr(self, 'feature_names_in_', None)
     if not fitting and known is not None and isinstance(X, pd.DataFrame) and set(X.columns)==set(known) and len(X.columns)==len(known): X = X[list(known)]
     rows = X.index if isinstance(X, pd.DataFrame) and X.index.is_unique else None
@@ -173,7 +179,8 @@ def cohort_of(self:BalancedClassifier, X, y):
     self.account_ = list(complete.account)
     if len(complete) < len(cohort): warnings.warn(self.account_[-1] + '; they can be predicted.', stacklevel=3)
     if len(complete.classes) < len(self.classes_):
-        raise DataError(f'No sample of class {some(set(self.classes_)-set(self.classes_[complete.classes.astype(int)]))} has all of {some(complete.modalities)}: leave out a modality, or that class.')
+        raise DataError(f'No sample of class {some(set(self.classes_)-set(self.classes_[complete.classes.astype(int)]))} '
+                        f'has all of {some(complete.modalities)}: leave out a modality, or that class.')
     taken = [m for m in complete.modalities if m in ('fused', 'predicted', 'probability', 'decided', 'true')]
     if taken: raise DataError(f'{some(taken)}: this name has a meaning in predictions and reports; rename that modality.')
     flat = [m for m in complete.modalities if np.ptp(complete.array(m), 0).max()==0]
@@ -186,7 +193,8 @@ BalancedClassifier.cohort_of = cohort_of
 def joint_of(self:BalancedClassifier, cohort):
     "The `Joint` for a cohort: sizes that do not fit are lowered, and said"
     N, least, name = len(cohort), cohort.counts.min(), self.classes_[int(cohort.counts.idxmin())]
-    for n, low, why in (('inner', 2, 'hold out 2 parts or more, or there is nothing to stop by and to grade on'), ('seeds', 1, 'train one network or more'), ('epochs', 0, 'give a whole number'), ('patience', 0, 'give a whole number'),
+    for n, low, why in (('inner', 2, 'hold out 2 parts or more, or there is nothing to stop by and to grade on'),
+                        ('seeds', 1, 'train one network or more'), ('epochs', 0, 'give a whole number'), ('patience', 0, 'give a whole number'),
                         ('K', 1, 'give the number of neighbours'), ('edges_per_node', 1, 'give the mean number of neighbours')):
         if not isinstance(v := getattr(self, n), Integral if n!='edges_per_node' else Real) or v < low: raise DataError(f'{n} is {v!r}: {why}.')
     for n, v in (('lr', self.lr), ('weight_decay', self.weight_decay)):
@@ -194,7 +202,9 @@ def joint_of(self:BalancedClassifier, cohort):
     if not isinstance(self.hidden, (tuple, list)): raise DataError(f'hidden is {self.hidden!r}: give a width for each hidden layer, as in (64,), or () for none.')
     if not isinstance(self.method, (str, Method)): raise DataError(f'method is {self.method!r}: give a name that methods() lists, or a Method such as BMM(alpha=.1).')
     if least < 2: raise DataError(f'Class {name} has one sample with all modalities, and a part of each class is held out in turn: give it two or more, or leave it out.')
-    sizes = {n: (getattr(self, n), int(most), why) for n, most, why in (('inner', least, f'class {name} has {least} samples'), ('K', N-1, f'there are {N} samples'), ('edges_per_node', N-1, f'there are {N} samples'))}
+    sizes = {n: (getattr(self, n), int(most), why)
+             for n, most, why in (('inner', least, f'class {name} has {least} samples'), ('K', N-1, f'there are {N} samples'),
+                                  ('edges_per_node', N-1, f'there are {N} samples'))}
     for n, (asked, most, why) in sizes.items():
         if asked <= most: continue
         self.account_.append(f'{n} is {most} instead of {asked}, because {why}')
@@ -204,7 +214,8 @@ def joint_of(self:BalancedClassifier, cohort):
     if len(cohort.modalities)==1 and isinstance(method, BMM):
         self.account_.append('one modality: nothing to balance it with, so it is trained plainly')
         method = Method()
-    features = {m: 'raw' if t.shape[1] <= 2000 else 'pca' for m, t in cohort.modalities.items()} if isinstance(self.features, str) and self.features=='auto' else self.features
+    features = ({m: 'raw' if t.shape[1] <= 2000 else 'pca' for m, t in cohort.modalities.items()}
+                if isinstance(self.features, str) and self.features=='auto' else self.features)
     rs = self.random_state
     same = {n: getattr(self, n) for n in ('network_features', 'components', 'neighbour_weight', 'dropout', 'lr', 'weight_decay', 'epochs', 'patience', 'seeds')}
     return Joint(method=method, features=features, hidden=tuple(self.hidden), seed=int(rs) if isinstance(rs, Integral) else check_random_state(rs).randint(2**31-1),
@@ -290,7 +301,8 @@ def new_tables(self:BalancedClassifier,
     else: tables, samples, _ = self.read_table(X)
     if not len(samples): raise DataError('No new sample: the tables have no row.')
     known = self.fitted_.reference.columns
-    strange = [m for m in tables if m not in known] + [f'{m}: {some(t.columns.difference(known[m]))}' for m, t in tables.items() if m in known and len(t.columns.difference(known[m]))]
+    strange = ([m for m in tables if m not in known]
+               + [f'{m}: {some(t.columns.difference(known[m]))}' for m, t in tables.items() if m in known and len(t.columns.difference(known[m]))])
     if strange: warnings.warn(f'Not seen at fit, so not read: {some(strange)}.', stacklevel=3)
     tables = {m: self.fitted_.reference.matched(m, t.set_axis(t.columns.astype(str), axis=1)) for m, t in tables.items() if m in known}
     tables = {m: check_values(m, t)[0] for m, t in tables.items() if len(t)}
@@ -338,7 +350,8 @@ def load_classifier(
     "A fitted classifier from a file that you trust; `DataError` for any other file"
     if not Path(path).is_file(): raise DataError(f'{path}: there is no such file; make it with clf.save(path) or `bmm fit`.')
     try: clf = pickle.loads(Path(path).read_bytes())
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, ValueError) as e: raise DataError(f'{path}: not a classifier that this version can read ({e}); fit it again.') from e
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, ValueError) as e:
+        raise DataError(f'{path}: not a classifier that this version can read ({e}); fit it again.') from e
     if not isinstance(clf, BalancedClassifier): raise DataError(f'{path}: holds a {type(clf).__name__}, not a BalancedClassifier; name the file that `bmm fit` wrote.')
     return clf
 
@@ -376,7 +389,8 @@ def contributions(
     best = full.to_numpy().argmax(1)
     log = lambda p: np.log(np.maximum(p.to_numpy()[np.arange(len(p)), best], 1e-12))
     delta = pd.DataFrame({m: log(full)-log(p) for m, p in without.items()}, full.index)
-    return pd.DataFrame(dict(predicted=full.columns[best], probability=full.to_numpy().max(1)), full.index).join(delta).assign(decided=delta.fillna(-np.inf).idxmax(axis=1))
+    return (pd.DataFrame(dict(predicted=full.columns[best], probability=full.to_numpy().max(1)), full.index)
+            .join(delta).assign(decided=delta.fillna(-np.inf).idxmax(axis=1)))
 
 def decide(self:BalancedClassifier, X)->pd.DataFrame: # A row a sample: predicted, probability, a column a modality (nats), decided
     "Prediction of new samples, and which modality decided it"

@@ -77,7 +77,9 @@ class Distil(Method):
         nodes = self.kd_nodes
         if isinstance(nodes, str): nodes = run.batch.mask if nodes=='train' else torch.ones_like(run.batch.mask)
         self.nodes = torch.as_tensor(nodes)
-        if not torch.isfinite(self.teacher.transpose(1, 2)[self.nodes]).all(): raise DataError('The teacher says nothing of some samples on which it is to be imitated: predict them, or leave them out of kd_nodes.')
+        if not torch.isfinite(self.teacher.transpose(1, 2)[self.nodes]).all():
+            raise DataError('The teacher says nothing of some samples on which it is to be imitated: '
+                            'predict them, or leave them out of kd_nodes.')
 
     def loss(self, run, batch, out):
         "`(R,)`: the terms of all modalities"

@@ -135,7 +135,9 @@ def inner_folds(
     for r, fit in enumerate(folds.fit):
         rows = np.flatnonzero(fit)
         least = np.bincount(y[rows], minlength=len(cohort.classes))
-        if least.min() < k: raise DataError(f'Class {cohort.classes[least.argmin()]!r} has {least.min()} samples in the training fold of replica {r}, too few for {k} inner folds: ask for fewer.')
+        if least.min() < k:
+            raise DataError(f'Class {cohort.classes[least.argmin()]!r} has {least.min()} samples in the training fold of replica {r}, '
+                            f'too few for {k} inner folds: ask for fewer.')
         kfold = StratifiedKFold(k, shuffle=True, random_state=int(seeds[r, k]) % 2**32)
         for j, (fit_j, held) in enumerate(kfold.split(rows, y[rows])):
             train, valid = cut_off(rows[fit_j], y, validation, seeds[r, j])
@@ -256,12 +258,16 @@ def compare_one(
     level:float,       # Coverage
 )->dict:
     "One row of `compare`"
-    if value.index.has_duplicates or len(value) < 2: raise DataError(f'{name!r} has {len(value)} runs, some of them twice or too few to compare: score it once, on two folds or more.')
+    if value.index.has_duplicates or len(value) < 2:
+        raise DataError(f'{name!r} has {len(value)} runs, some of them twice or too few to compare: '
+                        'score it once, on two folds or more.')
     k = value.index.unique('fold').size
     mean, low, high, _ = corrected_t(value.to_numpy(), k, level)
     row = dict(configuration=name, mean=mean, sd=value.std(), runs=len(value), low=low, high=high)
     if reference is None: return row
-    if not value.index.equals(reference[1].index): raise DataError(f'{name!r} and {reference[0]!r} were not run on the same splits: score both with the same `Splits` on the same cohort.')
+    if not value.index.equals(reference[1].index):
+        raise DataError(f'{name!r} and {reference[0]!r} were not run on the same splits: '
+                        'score both with the same `Splits` on the same cohort.')
     diff = corrected_t((value - reference[1]).to_numpy(), k, level)
     if name==reference[0]: diff = (0., np.nan, np.nan, np.nan)
     return row | dict(zip(('difference', 'diff_low', 'diff_high', 'p'), diff))
@@ -336,7 +342,9 @@ class Baseline:
         names = self.modalities or list(cohort.modalities)
         if isinstance(self.features, dict):
             for m in names:
-                if self.features[m].ndim==3 and len(self.features[m]) < len(folds): raise DataError(f'{m}: features of {len(self.features[m])} replicas for {len(folds)} folds; compress on the same folds.')
+                if self.features[m].ndim==3 and len(self.features[m]) < len(folds):
+                    raise DataError(f'{m}: features of {len(self.features[m])} replicas for {len(folds)} folds; '
+                                    'compress on the same folds.')
             return [self.features[m] for m in names], self.scale
         if self.features=='raw' and self.kind=='lr' and self.scale: return list(raw_coordinates(cohort, folds, names).values()), False
         if self.features=='raw': return [cohort.array(m) for m in names], self.scale

@@ -92,7 +92,8 @@ def pairwise_information(
     X = {m: np.asarray(x) for m, x in X.items()}
     masks = np.ones(next(iter(X.values())).shape[-2], bool) if rows is None else np.asarray(rows, bool)
     seeds = spawn_seeds(seed, 1 if masks.ndim==1 else len(masks))
-    found = [pairs_of_one({m: x[r] if x.ndim==3 else x for m, x in X.items()}, mask, permutations, s, copula) for r, (mask, s) in enumerate(zip(np.atleast_2d(masks), seeds))]
+    found = [pairs_of_one({m: x[r] if x.ndim==3 else x for m, x in X.items()}, mask, permutations, s, copula)
+             for r, (mask, s) in enumerate(zip(np.atleast_2d(masks), seeds))]
     value, p = (np.stack(t) for t in zip(*found))
     return (value, p) if masks.ndim==2 else (value[0], p[0])
 

@@ -45,7 +45,9 @@ def _sparse_p_form(P, rest):
     P.data[row==P.indices] = 0
     P.eliminate_zeros()
     row, total = np.repeat(np.arange(P.shape[0]), np.diff(P.indptr)), P.sum(axis=1) + rest
-    if not total.all(): raise DataError(f"{(total==0).sum()} samples have no similarity above 0 to any other: use kernel='snftool', a larger mu, fewer features, or float64.")
+    if not total.all():
+        raise DataError(f"{(total==0).sum()} samples have no similarity above 0 to any other: "
+                        "use kernel='snftool', a larger mu, fewer features, or float64.")
     c = (.25/total).astype(P.dtype)
     P.data *= c[row] + c[P.indices]
     return P + eye_array(P.shape[0], dtype=P.dtype)*P.dtype.type(.5), rest*(c + c.mean())
@@ -78,12 +80,15 @@ def sparse_snf(
     kernel:str='snftool', # This and the rest as in `similarity`
     metric:str|None=None, standardise:bool=True, dtype=np.float32,
 ):                        # `(N, N)` symmetric `scipy.sparse.csr_array`, about `keep` entries a row
-    "Similarity network fusion of many samples, in memory of order N keep; with `keep=N` it equals `snf`. `DataError` for what `similarity` refuses and for `keep` too small"
+    ("Similarity network fusion of many samples, in memory of order N keep; "
+     "with `keep=N` it equals `snf`. `DataError` for what `similarity` refuses and for `keep` too small")
     X = check_modalities(X, K)
     _check_options(kernel, metric, mu)
     N, M = len(next(iter(X.values()))), len(X)
     if steps<1: raise DataError(f'steps={steps}: fusion takes at least one step.')
-    if keep is not None and keep<=K: raise DataError(f'keep={keep} entries a row do not hold K={K} neighbours and something to exchange: choose keep above {K}, 5 K = {5*K} if memory allows.')
+    if keep is not None and keep<=K:
+        raise DataError(f'keep={keep} entries a row do not hold K={K} neighbours and something to exchange: '
+                        f'choose keep above {K}, 5 K = {5*K} if memory allows.')
     keep = min(keep or 5*K, N)
     S, W, rest = zip(*(_strongest_similarities(_zscore(x)(x) if standardise else x, K, keep, kernel, mu, metric or KERNELS[kernel], dtype) for x in X.values()))
     P, u = zip(*map(_sparse_p_form, W, rest))

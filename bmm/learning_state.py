@@ -107,7 +107,8 @@ def learning_states(
         guess = out_of_fold(model_for(m), cohort, folds, k, seed).argmax(-1)      # outside the training fold it is not read
         F[:, j] = macro_f1(torch.as_tensor(guess), y, fit, C)
         null99[:, j] = [np.quantile(permutation_null(cohort.y[f], g[f], C, draws, s), .99) for g, f, s in zip(guess, folds.fit, seeds)]
-    states = pd.DataFrame(dict(repeat=folds.repeat.repeat(M), fold=folds.fold.repeat(M), modality=np.tile(list(cohort.modalities), R), F=F.ravel(), null99=null99.ravel()))
+    states = pd.DataFrame(dict(repeat=folds.repeat.repeat(M), fold=folds.fold.repeat(M),
+                               modality=np.tile(list(cohort.modalities), R), F=F.ravel(), null99=null99.ravel()))
     return regrade(states, C, rule, gamma)
 
 # %% ../nbs/07_learning_state.ipynb #0203c80f
@@ -119,7 +120,8 @@ def regrade(
 )->pd.DataFrame:         # The same rows
     "The same scores graded by another rule; `DataError` if the rows are not replica by replica"
     names = states.modality.unique()
-    if len(states) % len(names) or not np.array_equal(states.modality, np.resize(names, len(states))): raise DataError('The rows must go replica by replica, each with the same modalities: do not sort the table before grading it.')
+    if len(states) % len(names) or not np.array_equal(states.modality, np.resize(names, len(states))):
+        raise DataError('The rows must go replica by replica, each with the same modalities: do not sort the table before grading it.')
     F, null99 = (states[c].to_numpy().reshape(-1, len(names)) for c in ('F', 'null99'))
     return states.assign(state=grade(F, C, rule, gamma, null99).ravel())
 
@@ -239,7 +241,8 @@ def separation(
 )->tuple[float, float]: # η² of the ranks, in [0, 1], and the AUC of the hardest pair, in [.5, 1]
     "How far a criterion keeps modalities apart, against its spread over folds; `DataError` if there is nothing to compare"
     values = np.asarray(values, float)
-    if values.ndim != 2 or min(values.shape) < 2 or np.isnan(values).any(): raise DataError(f'Values of shape {values.shape}: give two folds and two modalities or more, none of them missing.')
+    if values.ndim != 2 or min(values.shape) < 2 or np.isnan(values).any():
+        raise DataError(f'Values of shape {values.shape}: give two folds and two modalities or more, none of them missing.')
     ranks = stats.rankdata(values).reshape(values.shape)
     total = ((ranks-ranks.mean())**2).sum()
     eta2 = len(ranks)*((ranks.mean(0)-ranks.mean())**2).sum()/total if total else 0.

@@ -28,9 +28,11 @@ def check_module(
     "`DataError` for layers that cannot be mapped over replicas"
     for name, layer in module.named_modules():
         if isinstance(layer, _BatchNorm) or isinstance(layer, _NormBase) and layer.track_running_stats:
-            raise DataError(f'The encoder has {type(layer).__name__} ({name or "itself"}), whose running statistics replicas cannot share: use GroupNorm or LayerNorm instead.')
+            raise DataError(f'The encoder has {type(layer).__name__} ({name or "itself"}), '
+                            'whose running statistics replicas cannot share: use GroupNorm or LayerNorm instead.')
         if isinstance(layer, _DropoutNd) and layer.p > 0:
-            raise DataError(f'The encoder has {type(layer).__name__} ({name or "itself"}), which has no random stream of its own for each replica: leave it out, and give dropout={layer.p:g} to the network, which drops units of the representation.')
+            raise DataError(f'The encoder has {type(layer).__name__} ({name or "itself"}), which has no random stream of its own for each replica: '
+                            f'leave it out, and give dropout={layer.p:g} to the network, which drops units of the representation.')
 
 # %% ../nbs/05_training_modules.ipynb #3e7259df
 def initialised(
@@ -45,7 +47,8 @@ def initialised(
         for name, layer in module.named_modules():
             if hasattr(layer, 'reset_parameters'): layer.reset_parameters()
             elif list(layer.parameters(recurse=False)):
-                raise DataError(f'{type(layer).__name__} ({name or "itself"}) has weights but no reset_parameters, so replicas would start alike: give a function that builds the module instead of the module.')
+                raise DataError(f'{type(layer).__name__} ({name or "itself"}) has weights but no reset_parameters, '
+                                'so replicas would start alike: give a function that builds the module instead of the module.')
         return module
 
 # %% ../nbs/05_training_modules.ipynb #77678e6e
@@ -110,7 +113,8 @@ class ModuleNetwork(Network):
     def encoder(self, m, d, e, dropout, gens):
         "Modality m's encoder; `DataError` if its shape does not hold the features"
         if not isinstance(e, Built): return Encoder(d, tuple(e), dropout, gens)
-        if prod(e.shape)!=d: raise DataError(f'Encoder {m} takes samples of shape {tuple(e.shape)}, {prod(e.shape)} numbers, but the modality has {d} features: correct the shape.')
+        if prod(e.shape)!=d: raise DataError(f'Encoder {m} takes samples of shape {tuple(e.shape)}, {prod(e.shape)} numbers, '
+                                             f'but the modality has {d} features: correct the shape.')
         return ReplicaModule(e.make, e.shape, spawn_depth(self.seeds, 1000+m), dropout)
 
 # %% ../nbs/05_training_modules.ipynb #8ade714b
@@ -155,8 +159,8 @@ class JointModules:
         encoders = [self.encoders.get(m, self.hidden) for m in cohort.modalities]
         seeds = [np.random.SeedSequence([self.seed, int(r), int(f)]).generate_state(1)[0] for r, f in zip(folds.repeat, folds.fold)]
         net = ModuleNetwork([x.shape[-2] for x in X], len(cohort.classes), seeds, encoders, self.dropout, method.head or 'additive')
-        return train(net, Batch(X, torch.tensor(cohort.y), torch.tensor(folds.train)), method, torch.tensor(folds.valid), self.epochs, self.lr, self.weight_decay, self.patience,
-                     self.optimizer, batch_size=self.batch_size)
+        return train(net, Batch(X, torch.tensor(cohort.y), torch.tensor(folds.train)), method, torch.tensor(folds.valid),
+                     self.epochs, self.lr, self.weight_decay, self.patience, self.optimizer, batch_size=self.batch_size)
 
     def fit_heads(self, cohort:Cohort, folds:Folds)->dict: # `'fused'`, and each modality's own: `(R, N, C)` probabilities
         "Train once, and keep what every head says"

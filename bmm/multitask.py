@@ -71,7 +71,9 @@ def macro_f1_now(
     "Macro-F1 of every modality's own classifier; `DataError` if nothing is held out"
     guesses = [u.argmax(1) for u in logits or run.evaluate().uni]
     if split=='train': return torch.stack([macro_f1(g, run.batch.y, run.batch.mask, run.C) for g in guesses], 1)
-    if run.valid is None: raise DataError("Nothing is held out, so modalities cannot be graded: train with inner replicas or validation rows (`Joint(inner=5)`), or with f_split='train'.")
+    if run.valid is None:
+        raise DataError("Nothing is held out, so modalities cannot be graded: "
+                        "train with inner replicas or validation rows (`Joint(inner=5)`), or with f_split='train'.")
     rows = held_out(run.valid.long(), run.valid, run.group).bool()
     return torch.stack([macro_f1(held_out(g, run.valid, run.group), run.batch.y, rows, run.C) for g in guesses], 1)
 
@@ -119,8 +121,10 @@ class BMM(Multitask):
         memory=None,             # A `Memory` that variants share
     ):
         super().__init__()
-        for name, value, choices in (('k_fused', k_fused, ('one', 'ratio', 'max')), ('weigh', weigh, ('f1', 'information', None)), ('teacher', teacher, ('crossfit', 'insample')),
-                                     ('f_split', f_split, ('held-out', 'train')), ('grades', grades, ('own', 'graph')), ('group', group, ('fixed', 'dynamic'))): one_of(name, value, *choices)
+        for name, value, choices in (('k_fused', k_fused, ('one', 'ratio', 'max')), ('weigh', weigh, ('f1', 'information', None)),
+                                     ('teacher', teacher, ('crossfit', 'insample')), ('f_split', f_split, ('held-out', 'train')),
+                                     ('grades', grades, ('own', 'graph')), ('group', group, ('fixed', 'dynamic'))):
+            one_of(name, value, *choices)
         if (distil or weigh=='information') and not pretrain: raise DataError('Distillation and information weights need the first stage: leave pretrain=True.')
         self.options = {k: v for k, v in locals().items() if k not in ('self', '__class__', 'name', 'value', 'choices')}
 
@@ -134,7 +138,8 @@ class Memory(dict):
 def stage(self:BMM, run, method, key=()):
     "Train the network by a method, or recall it; the modalities' logits `(R, M, C, N)`"
     b, memory = run.batch, Memory() if self.options['memory'] is None else self.options['memory']
-    key = joblib.hash([type(method).__name__, key, run.net.seeds, run.options, str(run.net), b.mask.numpy(), run.valid.numpy() if run.valid is not None else None, b.y.numpy(),
+    key = joblib.hash([type(method).__name__, key, run.net.seeds, run.options, str(run.net), b.mask.numpy(),
+                       run.valid.numpy() if run.valid is not None else None, b.y.numpy(),
                        getattr(b.graph, 'mix', torch.zeros(0)).numpy(), [x.numpy() for x in b.x]])
     if key not in memory:
         done = train(run.net, b, method, run.valid, group=run.group, **run.options)
@@ -325,7 +330,8 @@ def heads(self:Joint, cohort, folds, which):
             out = run.evaluate()
             said = {m: u.softmax(1) for m, u in zip(nodes, out.uni)} | {'fused': run.method.predict(run, out)}
         for head, p in said.items(): total[head] = total.get(head, 0) + p[:len(which)].transpose(1, 2).numpy()/self.seeds
-        if run.valid is not None: votes = votes + held_out(said['fused'], run.valid, run.group) # each seed has inner folds of its own: a row is judged by networks that did not learn from it
+        # each seed has inner folds of its own: a row is judged by networks that did not learn from it
+        if run.valid is not None: votes = votes + held_out(said['fused'], run.valid, run.group)
     if run.valid is None: return total, np.full(len(which), np.nan)
     rows = held_out(run.valid.long(), run.valid, run.group).bool()
     return total, macro_f1(votes.argmax(1), run.batch.y, rows, run.C).numpy()

@@ -87,7 +87,8 @@ def feature_table(
         for c, name in enumerate(clf.classes_):
             overlap, rho = agreement(a[:, c], top)
             best = np.argsort(-a[:, c].mean(0), kind='stable')[:top]
-            rows += [dict(modality=m, **{'class': name}, rank=i+1, feature=clf.tables_[m].columns[f], attribution=a[:, c, f].mean(), level=z[clf.y_==c, f].mean(), overlap=overlap, correlation=rho) for i, f in enumerate(best)]
+            rows += [dict(modality=m, **{'class': name}, rank=i+1, feature=clf.tables_[m].columns[f],
+                          attribution=a[:, c, f].mean(), level=z[clf.y_==c, f].mean(), overlap=overlap, correlation=rho) for i, f in enumerate(best)]
     return pd.DataFrame(rows)
 
 def agreement(
@@ -118,8 +119,11 @@ class Report:
     ):
         self.title, self.sections, self.patients = title, sections, patients
 
-    def __str__(self): return '\n\n'.join([self.title, *(f'{s.title}\n{"-"*len(s.title)}\n{s.said}' + ('' if s.table.empty else f'\n{s.table.head(40).round(3).to_string(index=False)}') +
-                                                       (f'\n... and {len(s.table)-40} rows more: report[{s.title!r}]' if len(s.table) > 40 else '') for s in self.sections)])
+    def __str__(self):
+        return '\n\n'.join([self.title, *(f'{s.title}\n{"-"*len(s.title)}\n{s.said}' +
+                                          ('' if s.table.empty else f'\n{s.table.head(40).round(3).to_string(index=False)}') +
+                                          (f'\n... and {len(s.table)-40} rows more: report[{s.title!r}]' if len(s.table) > 40 else '')
+                                          for s in self.sections)])
     __repr__ = __str__
     def __getitem__(self, title):
         found = {s.title: s.table for s in self.sections}
@@ -141,9 +145,12 @@ def to_html(self:Report,
     path=None, # File to write; the text is returned if not given
 )->str|Path:
     "One self-contained HTML page with its figures inside"
-    parts = [f'<h2>{escape(s.title)}</h2><p>{escape(s.said)}</p>{picture(s)}{s.table.to_html(index=False, float_format="{:.3f}".format, border=0)}' for s in self.sections]
-    style = 'body{font-family:sans-serif;max-width:60em;margin:2em auto;color:#222}td,th{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd}img{max-width:100%}'
-    page = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(self.title)}</title><style>{style}</style></head><body><h1>{escape(self.title)}</h1>{"".join(parts)}</body></html>'
+    parts = [f'<h2>{escape(s.title)}</h2><p>{escape(s.said)}</p>{picture(s)}{s.table.to_html(index=False, float_format="{:.3f}".format, border=0)}'
+             for s in self.sections]
+    style = ('body{font-family:sans-serif;max-width:60em;margin:2em auto;color:#222}'
+             'td,th{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd}img{max-width:100%}')
+    page = (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(self.title)}</title><style>{style}</style></head>'
+            f'<body><h1>{escape(self.title)}</h1>{"".join(parts)}</body></html>')
     if path is None: return page
     Path(path).write_text(page, encoding='utf-8')
     return Path(path)
@@ -168,7 +175,8 @@ def grades(
     y, C, nodes = clf.y_, len(clf.classes_), clf.fitted_.nodes
     own = {m: clf.held_out_[m].to_numpy() for m in nodes}
     null = {m: permutation_null(y, p.argmax(1), C, draws, i) for i, (m, p) in enumerate(own.items())}
-    F, null99 = np.array([f1_score(y, p.argmax(1), average='macro', labels=range(C), zero_division=0) for p in own.values()]), np.array([np.quantile(n, .99) for n in null.values()])
+    F, null99 = (np.array([f1_score(y, p.argmax(1), average='macro', labels=range(C), zero_division=0) for p in own.values()]),
+                 np.array([np.quantile(n, .99) for n in null.values()]))
     mi = [label_information(y, p, seed=i) for i, p in enumerate(own.values())]
     t = pd.DataFrame(dict(modality=nodes, **{'macro-F1': F}, null99=null99, state=grade(F, C), state_by_permutation=grade(F, C, 'permutation', null=null99),
                           information=[i.value for i in mi], low=[i.low for i in mi], high=[i.high for i in mi], p=[i.p for i in mi]))
@@ -178,7 +186,8 @@ def grades(
     strong, low = t.modality[t.state=='strong'].iloc[0], t.modality[t.state_by_permutation=='low']
     chance = f'{some(low)}: no better than shuffled labels. ' if len(low) else 'All are better than shuffled labels. '
     graph = '' if clf.fitted_.model.neighbour_weight==0 else 'Classifiers listen to the neighbours in the graph, so a modality may score above what it knows by itself. '
-    return Section('Grades', f'{strong} has the strongest classifier of its own. ' + chance + graph + f'Information about the label in nats, of {-(np.bincount(y)/len(y)*np.log(np.bincount(y)/len(y))).sum():.2f} possible.', t, draw)
+    return Section('Grades', f'{strong} has the strongest classifier of its own. ' + chance + graph
+                   + f'Information about the label in nats, of {-(np.bincount(y)/len(y)*np.log(np.bincount(y)/len(y))).sum():.2f} possible.', t, draw)
 
 # %% ../nbs/13_classifier_report.ipynb #7985f305
 def gates(clf, permutations:int)->list: # One section, or none for a single modality
@@ -204,7 +213,9 @@ def weights(clf)->Section:
         for i, (m, v) in enumerate(r.groupby('modality', sort=False)):
             for s, one in v.groupby('seed'): ax.plot(one.epoch, one.k, color=f'C{i}', label=m if s==0 else None)
         ax.set(xlabel='epoch', ylabel='weight k of its loss', ylim=(0, 1)); ax.legend(frameon=False)
-    return Section('Weights', 'Macro-F1 F, ratio r and weight k of each loss at the first and last epoch, mean over networks. A modality that is ahead is held back.', t, draw)
+    return Section('Weights',
+                   'Macro-F1 F, ratio r and weight k of each loss at the first and last epoch, mean over networks. '
+                   'A modality that is ahead is held back.', t, draw)
 
 # %% ../nbs/13_classifier_report.ipynb #26c2bb21
 def bootstrap_f1(
@@ -227,7 +238,10 @@ def fusion(clf, draws:int)->Section:
     (least, most), (low, high) = (np.quantile(v, [.025, .975]) for v in (fused, fused-alone))
     difference = t.set_index('head')['macro-F1']['fused']-t.set_index('head')['macro-F1'][best]
     verdict = 'fusion helped' if low > 0 else 'fusion hurt' if high < 0 else 'fusion made no clear difference'
-    return Section('Fusion', f'Fused macro-F1 {t["macro-F1"].iloc[-1]:.3f} [{least:.3f}, {most:.3f}] over patients like these. Fused minus {best}: {difference:+.3f} [{low:+.3f}, {high:+.3f}]: {verdict}. Held-out patients; Brier and ECE: smaller is better.', t)
+    return Section('Fusion',
+                   f'Fused macro-F1 {t["macro-F1"].iloc[-1]:.3f} [{least:.3f}, {most:.3f}] over patients like these. '
+                   f'Fused minus {best}: {difference:+.3f} [{low:+.3f}, {high:+.3f}]: {verdict}. '
+                   'Held-out patients; Brier and ECE: smaller is better.', t)
 
 # %% ../nbs/13_classifier_report.ipynb #17693e42
 def calibration(clf, bins:int=10)->Section:
@@ -235,11 +249,15 @@ def calibration(clf, bins:int=10)->Section:
     p, y = clf.held_out_['fused'].to_numpy(), clf.y_
     said, right = p.max(1), p.argmax(1)==y
     b = np.ceil(said*bins).astype(int)
-    t = pd.DataFrame(dict(confidence=said, accuracy=right)).groupby(b).agg(patients=('accuracy', 'size'), confidence=('confidence', 'mean'), accuracy=('accuracy', 'mean')).reset_index(drop=True)
+    t = (pd.DataFrame(dict(confidence=said, accuracy=right)).groupby(b)
+         .agg(patients=('accuracy', 'size'), confidence=('confidence', 'mean'), accuracy=('accuracy', 'mean')).reset_index(drop=True))
     def draw(ax):
-        ax.plot([0, 1], [0, 1], color='.7'); ax.scatter(t.confidence, t.accuracy, s=200*t.patients/len(y)+5); ax.set(xlabel='mean confidence', ylabel='accuracy', xlim=(0, 1), ylim=(0, 1.05))
+        ax.plot([0, 1], [0, 1], color='.7'); ax.scatter(t.confidence, t.accuracy, s=200*t.patients/len(y)+5)
+        ax.set(xlabel='mean confidence', ylabel='accuracy', xlim=(0, 1), ylim=(0, 1.05))
     ece, way = calibration_error(y, p, bins), 'more right than it says' if right.mean() > said.mean() else 'surer than it is right'
-    return Section('Calibration', f'Expected calibration error {ece:.3f}; on average it is {way}: mean confidence {said.mean():.3f}, accuracy {right.mean():.3f}.', t, draw)
+    return Section('Calibration',
+                   f'Expected calibration error {ece:.3f}; on average it is {way}: '
+                   f'mean confidence {said.mean():.3f}, accuracy {right.mean():.3f}.', t, draw)
 
 def deciders(clf)->tuple: # Section, table of patients
     "Which modality decided the held-out prediction of each training patient"
@@ -248,7 +266,10 @@ def deciders(clf)->tuple: # Section, table of patients
     share = pd.crosstab(patients.true, patients.decided, normalize='index').reindex(columns=nodes, fill_value=0.)
     def draw(ax): share.plot.bar(stacked=True, ax=ax, xlabel='class', ylabel='share of patients', rot=0).legend(frameon=False, loc='center left', bbox_to_anchor=(1, .5))
     nats = patients[nodes].mean()
-    return Section('Deciders', f'Share of patients whose predicted class leans most on each modality; silencing costs, on average, {", ".join(f"{m} {v:.2f}" for m, v in nats.items())} nats.', share.rename_axis(None, axis=1).reset_index(names='class'), draw), patients
+    return Section('Deciders',
+                   'Share of patients whose predicted class leans most on each modality; '
+                   f'silencing costs, on average, {", ".join(f"{m} {v:.2f}" for m, v in nats.items())} nats.',
+                   share.rename_axis(None, axis=1).reset_index(names='class'), draw), patients
 
 # %% ../nbs/13_classifier_report.ipynb #722cfc57
 def features_section(clf, top:int)->Section:
@@ -256,11 +277,15 @@ def features_section(clf, top:int)->Section:
     t = feature_table(clf, top)
     agree = t.groupby('modality', sort=False)[['overlap', 'correlation']].mean()
     said = ('One network: how stable this ranking is, is not known; fit with seeds=2 or more.' if len(clf.fitted_.runs)==1 else
-            f'{len(clf.fitted_.runs)} networks agree as follows, mean over classes: ' + '; '.join(f'{m}: {o:.0%} of the top {top} in common, rank correlation {r:.2f}' for m, o, r in agree.itertuples()) + '.')
+            f'{len(clf.fitted_.runs)} networks agree as follows, mean over classes: '
+            + '; '.join(f'{m}: {o:.0%} of the top {top} in common, rank correlation {r:.2f}' for m, o, r in agree.itertuples()) + '.')
     def draw(ax):
         best = t[t['rank']==1].iloc[::-1]
-        ax.barh([f'{f} ({m}), {c}' for f, m, c in best[['feature', 'modality', 'class']].to_numpy()], best.attribution); ax.set(xlabel='attribution (nats)'); ax.tick_params(labelsize=6)
-    return Section('Features', 'Features whose values speak most for each class (integrated gradients, nats; level: mean of the class in standard deviations). ' + said, t, draw)
+        ax.barh([f'{f} ({m}), {c}' for f, m, c in best[['feature', 'modality', 'class']].to_numpy()], best.attribution)
+        ax.set(xlabel='attribution (nats)'); ax.tick_params(labelsize=6)
+    return Section('Features',
+                   'Features whose values speak most for each class '
+                   '(integrated gradients, nats; level: mean of the class in standard deviations). ' + said, t, draw)
 
 def make_report(
     clf,               # Fitted

@@ -34,7 +34,8 @@ class Rival(Modulated):
         super().setup(run)
         bare = [m for m in range(run.M) if not run.net.params(m)]
         if 'hidden layer' in self.needs and bare:
-            raise DataError(f'{type(self).__name__} needs encoders with weights, and that of modality {bare[0]+1} has none: give it a hidden layer, such as hidden=(64,).')
+            raise DataError(f'{type(self).__name__} needs encoders with weights, and that of modality {bare[0]+1} has none: '
+                            'give it a hidden layer, such as hidden=(64,).')
         if 'validation' in self.needs and run.valid is None:
             raise DataError(f'{type(self).__name__} needs validation samples: train with inner replicas (Joint(inner=5)), or split with validation rows.')
 
@@ -292,7 +293,9 @@ class InfoReg(Multitask, Rival):
         super().setup(run)
         full = run.options['batch_size'] is None
         self.period = self.ref or (20 if full else 'epoch')
-        if full and self.period in ('epoch', 1): warnings.warn('InfoReg pulls towards the weights at the start of the epoch, and in full batch an epoch is one step: the pull is zero. Give ref=20 (steps).')
+        if full and self.period in ('epoch', 1):
+            warnings.warn('InfoReg pulls towards the weights at the start of the epoch, and in full batch an epoch is one step: '
+                          'the pull is zero. Give ref=20 (steps).')
         self.traces, self.open, self.reference, self.new = [], torch.ones(run.M, run.R, dtype=torch.bool), None, True
 
     def growth(self, traces):
@@ -724,7 +727,8 @@ def changes(
 )->str:
     "What it changes of plain training"
     plain = {inspect.getattr_static(c, h) for h in HOOKS for c in (Method, Modulated)}
-    return ', '.join(dict.fromkeys(what for h, what in HOOKS.items() if inspect.getattr_static(cls, h) not in plain)) or ('nothing' if cls.head in (None, 'additive') else 'head')
+    return (', '.join(dict.fromkeys(what for h, what in HOOKS.items() if inspect.getattr_static(cls, h) not in plain))
+            or ('nothing' if cls.head in (None, 'additive') else 'head'))
 
 def options_of(
     cls, # A `Method`

@@ -53,7 +53,9 @@ def check_modalities(
     for m, x in X.items():
         if x.ndim!=2: raise DataError(f'Modality {m} has {x.ndim} dimensions: give an array of samples by features.')
         bad = ~np.isfinite(x).all(axis=1)
-        if bad.any(): raise DataError(f'Modality {m} has NaN or infinite values in {bad.sum()} samples (rows {some(np.flatnonzero(bad))}): impute them or leave the samples out.')
+        if bad.any():
+            raise DataError(f'Modality {m} has NaN or infinite values in {bad.sum()} samples (rows {some(np.flatnonzero(bad))}): '
+                            'impute them or leave the samples out.')
     sizes = {m: len(x) for m, x in X.items()}
     if len(set(sizes.values()))>1: raise DataError(f'Modalities differ in their number of samples ({sizes}): take them from one cohort, as in cohort.complete().')
     n = next(iter(sizes.values()))
@@ -319,7 +321,8 @@ def new_similarity(
     X:dict, # Name -> `(n, d)` array of new samples, the same modalities and features as at `fit`
 )->dict:    # Name -> `(n, N+1)` similarities to the fitted samples and to itself
     "Similarities of new samples, on the fitted scale; `DataError` if a modality or feature is missing"
-    if set(X)!=set(self.features): raise DataError(f'Fitted on the modalities {some(self.features)} and asked to attach samples with {some(X) or "none"}: give the same ones.')
+    if set(X)!=set(self.features):
+        raise DataError(f'Fitted on the modalities {some(self.features)} and asked to attach samples with {some(X) or "none"}: give the same ones.')
     W = {}
     for m, fitted in self.features.items():
         x = np.asarray(X[m], np.float64)
