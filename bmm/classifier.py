@@ -33,11 +33,11 @@ from .rgcn import whole
 from .rivals import make_method
 from .training import Batch, Method
 
-# %% ../nbs/13_classifier.ipynb #93404a72
+# %% ../nbs/13_classifier.ipynb #7ba9c228
 class BalancedClassifier(ClassifierMixin, BaseEstimator):
     "Balanced multimodal classifier with scikit-learn's interface"
     def __init__(self,
-        method='BMM',            # A name that `methods()` lists (notebook 12), or a `Method` such as `BMM(alpha=.1)`
+        method=None,             # A name that `methods()` lists (notebook 12), or a `Method` such as `BMM(alpha=.1)`; none: `BMM(distil=False)`
         modalities=None,         # Of one table: name -> columns, by name or position; all columns are one modality if not given
         features='auto',         # At the nodes, as for `RGCN`; `'auto'`: raw up to 2,000 columns, principal components beyond
         network_features='pca',  # What similarity of patients is computed from, as for `RGCN`
@@ -77,7 +77,7 @@ def read_tables(
 
 def is_mudata(X): return hasattr(X, 'mod') and hasattr(X, 'obs') and not isinstance(X, pd.DataFrame) # a DataFrame has `mod`, the remainder, and may have a column `obs`
 
-# %% ../nbs/13_classifier.ipynb #dce6a462
+# %% ../nbs/13_classifier.ipynb #c9fc3700
 def read_target(
     X, y,              # As given to `fit`
     samples:pd.Index,  # Of X
@@ -111,7 +111,7 @@ def read_obs(X, column):
     if column not in X.obs: raise DataError(f'MuData: obs has no column {column!r} among {some(X.obs.columns)}: name the one that holds the classes.')
     return X.obs[column].astype(object)
 
-# %% ../nbs/13_classifier.ipynb #322ce2af
+# %% ../nbs/13_classifier.ipynb #6f270e7b
 def column_groups(
     modalities,  # Name -> columns, by name or position; none: all columns are one modality
     columns,     # Names of all columns, or their number
@@ -137,7 +137,7 @@ def side_by_side(
     tables = {m: t.add_prefix(f'{m}: ').reindex(samples) for m, t in tables.items()}
     return pd.concat(tables.values(), axis=1), {m: list(t.columns) for m, t in tables.items()}
 
-# %% ../nbs/13_classifier.ipynb #88f6a248
+# %% ../nbs/13_classifier.ipynb #0467d9f6
 def read_table(self:BalancedClassifier, X, y=None, fitting=False):
     "One table as modalities, and its rows; with `fitting` labels too"
     if not fitting and not hasattr(self, 'columns_'):
@@ -158,7 +158,7 @@ def is_many(X): return not issparse(X) and (isinstance(X, (Cohort, Mapping)) or 
 
 BalancedClassifier.read_table = read_table
 
-# %% ../nbs/13_classifier.ipynb #048c9767
+# %% ../nbs/13_classifier.ipynb #aca3a55f
 def cohort_of(self:BalancedClassifier, X, y):
     "Checked samples that have all modalities, with class codes as labels"
     if is_many(X):
@@ -189,7 +189,7 @@ def cohort_of(self:BalancedClassifier, X, y):
 
 BalancedClassifier.cohort_of = cohort_of
 
-# %% ../nbs/13_classifier.ipynb #a4f941d3
+# %% ../nbs/13_classifier.ipynb #d8ab6bd2
 def joint_of(self:BalancedClassifier, cohort):
     "The `Joint` for a cohort: sizes that do not fit are lowered, and said"
     N, least, name = len(cohort), cohort.counts.min(), self.classes_[int(cohort.counts.idxmin())]
@@ -200,7 +200,8 @@ def joint_of(self:BalancedClassifier, cohort):
     for n, v in (('lr', self.lr), ('weight_decay', self.weight_decay)):
         if not isinstance(v, Real) or not v >= 0: raise DataError(f'{n} is {v!r}: it must be 0 or more.')
     if not isinstance(self.hidden, (tuple, list)): raise DataError(f'hidden is {self.hidden!r}: give a width for each hidden layer, as in (64,), or () for none.')
-    if not isinstance(self.method, (str, Method)): raise DataError(f'method is {self.method!r}: give a name that methods() lists, or a Method such as BMM(alpha=.1).')
+    if not isinstance(self.method, (str, Method, type(None))):
+        raise DataError(f'method is {self.method!r}: give a name that methods() lists, or a Method such as BMM(alpha=.1).')
     if least < 2: raise DataError(f'Class {name} has one sample with all modalities, and a part of each class is held out in turn: give it two or more, or leave it out.')
     sizes = {n: (getattr(self, n), int(most), why)
              for n, most, why in (('inner', least, f'class {name} has {least} samples'), ('K', N-1, f'there are {N} samples'),
@@ -209,7 +210,7 @@ def joint_of(self:BalancedClassifier, cohort):
         if asked <= most: continue
         self.account_.append(f'{n} is {most} instead of {asked}, because {why}')
         warnings.warn(self.account_[-1], stacklevel=3)
-    method = make_method(self.method) if isinstance(self.method, str) else self.method
+    method = make_method(self.method) if isinstance(self.method, str) else BMM(distil=False) if self.method is None else self.method
     if isinstance(self.method, str) and method.scales_gradients: method.apply = 'lr' # the optimiser is Adam, which undoes a scaled gradient
     if len(cohort.modalities)==1 and isinstance(method, BMM):
         self.account_.append('one modality: nothing to balance it with, so it is trained plainly')
@@ -291,7 +292,7 @@ def slim(run):
     run.R = 1
     for p in run.net.parameters(): p.data, p.grad = p.data[:1].clone(), None
 
-# %% ../nbs/13_classifier.ipynb #5f7802be
+# %% ../nbs/13_classifier.ipynb #10e96100
 def new_tables(self:BalancedClassifier,
     X,  # As for `fit`
 )->tuple: # Modality -> DataFrame with the rows that have it, sample ids in order
@@ -343,7 +344,7 @@ def accuracy(self:BalancedClassifier,
 
 BalancedClassifier.score = accuracy
 
-# %% ../nbs/13_classifier.ipynb #810625e5
+# %% ../nbs/13_classifier.ipynb #9d923699
 def load_classifier(
     path, # As `pickle` or `BalancedClassifier.save` wrote it
 )->BalancedClassifier:
@@ -380,7 +381,7 @@ def without_modalities(
                 rows.append(dict(repeat=folds.repeat[r], fold=folds.fold[r], hidden=hidden, given=', '.join(given), metric=metric, value=v))
     return pd.DataFrame(rows)
 
-# %% ../nbs/13_classifier.ipynb #3dad0eaf
+# %% ../nbs/13_classifier.ipynb #017ae1eb
 def contributions(
     full:pd.DataFrame,  # `(n, C)` probabilities with everything
     without:dict,       # Modality -> the same without it; NaN rows for patients who lack it anyway

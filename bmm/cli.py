@@ -103,7 +103,7 @@ def data_get(
     if name!='tcga-brca': raise DataError(f'{name!r} cannot be fetched: only tcga-brca needs to be, synthetic and digits are always here.')
     typer.echo(f'tcga-brca is in {download_cohort(folder=folder, source=source)}')
 
-# %% ../nbs/92_cli.ipynb #e2994472
+# %% ../nbs/92_cli.ipynb #81063d25
 @contextmanager
 def notes():
     "Warnings as one line each"
@@ -130,7 +130,7 @@ Turned = Annotated[Optional[list[str]], typer.Option('--features-in-rows', metav
 def fit(
     folder:Annotated[str, typer.Argument(help='Folder with labels.csv and one table a modality, or the name of a cohort.')],
     out:Annotated[Path, typer.Option(help='File for the fitted classifier.')]=Path('model.pkl'),
-    method:Annotated[str, typer.Option(help='A name of notebook 12, such as BMM, IBML, OGM-GE, Concatenation.')]='BMM',
+    method:Annotated[str|None, typer.Option(help='A name of notebook 12, such as BMM, IBML, OGM-GE, Concatenation. [default: BMM without distillation]', show_default=False)]=None,
     seeds:Annotated[int, typer.Option(min=1, help='Networks whose probabilities are averaged.')]=3,
     epochs:Annotated[int, typer.Option(min=1, help='Most epochs of each stage.')]=150,
     seed:Annotated[int, typer.Option(min=0, help='Same seed, same result.')]=0,
@@ -151,7 +151,7 @@ def fit(
             load_cohort(folder) if plain else read_cohort(folder, **options))
     typer.echo(f"{clf.save(out)}: {len(clf.samples_)} patients, {', '.join(clf.tables_)}; classes {', '.join(map(str, clf.classes_))}")
 
-# %% ../nbs/92_cli.ipynb #f739ae29
+# %% ../nbs/92_cli.ipynb #b65014cf
 @app.command()
 def predict(
     model:Annotated[Path, typer.Argument(help='What `bmm fit` wrote. Opening it runs code: only files you trust.')],

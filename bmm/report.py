@@ -7,7 +7,7 @@ __all__ = ['to_nodes', 'integrated_gradients', 'feature_table', 'agreement', 'Se
            'picture', 'grades', 'gates', 'weights', 'bootstrap_f1', 'fusion', 'calibration', 'deciders',
            'features_section', 'make_report']
 
-# %% ../nbs/13_classifier_report.ipynb #d042d759
+# %% ../nbs/13_classifier_report.ipynb #dec34261
 import base64, io
 from dataclasses import dataclass
 from html import escape
@@ -27,7 +27,7 @@ from .core import DataError, some
 from .evaluation import calibration_error, score
 from .gate import gate_table, label_information, pairwise_information
 from .learning_state import grade, permutation_null
-from .multitask import FittedJoint, run_on
+from .multitask import BMM, FittedJoint, run_on
 from .training import Batch
 
 # %% ../nbs/13_classifier_report.ipynb #fdacc6b5
@@ -73,7 +73,7 @@ def integrated_gradients(
         with torch.no_grad(): gaps.append((mean(log_p(run, 1., False)[1])-mean(log_p(run, 0., False)[1])).numpy())
     return {m: np.stack(f) for m, f in found.items()}, np.stack(gaps)
 
-# %% ../nbs/13_classifier_report.ipynb #9c88bddb
+# %% ../nbs/13_classifier_report.ipynb #4ad09885
 def feature_table(
     clf,            # Fitted
     top:int=10,     # Features of each modality and class
@@ -101,7 +101,7 @@ def agreement(
     if not pairs: return np.nan, np.nan
     return np.mean([len(first[i] & first[j])/len(first[i]) for i, j in pairs]), np.mean([spearmanr(a[i], a[j]).statistic for i, j in pairs])
 
-# %% ../nbs/13_classifier_report.ipynb #81b04afe
+# %% ../nbs/13_classifier_report.ipynb #89a07302
 @dataclass
 class Section:
     "One part of a report"
@@ -134,7 +134,7 @@ class Report:
         "All numbers of the report as one long table"
         return pd.concat([long_table(s) for s in self.sections], ignore_index=True)
 
-# %% ../nbs/13_classifier_report.ipynb #c1cdd9ce
+# %% ../nbs/13_classifier_report.ipynb #fce5aac6
 def long_table(s:Section)->pd.DataFrame:
     "A section's table, one row a number; what is not a number names the row"
     numbers = [c for c in s.table if pd.api.types.is_numeric_dtype(s.table[c]) and not pd.api.types.is_bool_dtype(s.table[c])]
@@ -166,7 +166,7 @@ def picture(s:Section)->str:
 
 Report.to_html = to_html
 
-# %% ../nbs/13_classifier_report.ipynb #34fd42cb
+# %% ../nbs/13_classifier_report.ipynb #d157bd21
 def grades(
     clf,       # Fitted
     draws:int, # Shuffles
@@ -189,7 +189,7 @@ def grades(
     return Section('Grades', f'{strong} has the strongest classifier of its own. ' + chance + graph
                    + f'Information about the label in nats, of {-(np.bincount(y)/len(y)*np.log(np.bincount(y)/len(y))).sum():.2f} possible.', t, draw)
 
-# %% ../nbs/13_classifier_report.ipynb #7985f305
+# %% ../nbs/13_classifier_report.ipynb #c1c82a13
 def gates(clf, permutations:int)->list: # One section, or none for a single modality
     "Information between modalities, and who may teach whom"
     nodes, n = clf.fitted_.nodes, len(clf.y_)
@@ -201,7 +201,10 @@ def gates(clf, permutations:int)->list: # One section, or none for a single moda
     own = getattr(clf.fitted_.runs[0].method, 'states', None)     # BMM grades without the graph, in a first stage of its own
     states, whose = (grades(clf, 50).table.state, 'the grades above') if own is None else (own[0], 'the grades of the first stage')
     t = gate_table(dict(zip(nodes, states)), value, p)
-    return [Section('Gate', f'Information between modalities in nats, on {dims} principal components at most, and whether by {whose} the one may teach the other.', t)]
+    distils = isinstance(clf.fitted_.model.method, BMM) and clf.fitted_.model.method.options['distil']
+    off = '' if distils else ' Here none was taught: the method of this classifier does not distil.'
+    return [Section('Gate', f'Information between modalities in nats, on {dims} principal components at most, '
+                    f'and whether by {whose} the one may teach the other.{off}', t)]
 
 def weights(clf)->Section:
     "Grades and weights over time"
@@ -217,7 +220,7 @@ def weights(clf)->Section:
                    'Macro-F1 F, ratio r and weight k of each loss at the first and last epoch, mean over networks. '
                    'A modality that is ahead is held back.', t, draw)
 
-# %% ../nbs/13_classifier_report.ipynb #26c2bb21
+# %% ../nbs/13_classifier_report.ipynb #fa1df6e1
 def bootstrap_f1(
     y:np.ndarray,      # `(n,)` class codes
     guess:np.ndarray,  # `(n,)` class codes
@@ -243,7 +246,7 @@ def fusion(clf, draws:int)->Section:
                    f'Fused minus {best}: {difference:+.3f} [{low:+.3f}, {high:+.3f}]: {verdict}. '
                    'Held-out patients; Brier and ECE: smaller is better.', t)
 
-# %% ../nbs/13_classifier_report.ipynb #17693e42
+# %% ../nbs/13_classifier_report.ipynb #577888a4
 def calibration(clf, bins:int=10)->Section:
     "Confidence against accuracy on held-out patients"
     p, y = clf.held_out_['fused'].to_numpy(), clf.y_
@@ -271,7 +274,7 @@ def deciders(clf)->tuple: # Section, table of patients
                    f'silencing costs, on average, {", ".join(f"{m} {v:.2f}" for m, v in nats.items())} nats.',
                    share.rename_axis(None, axis=1).reset_index(names='class'), draw), patients
 
-# %% ../nbs/13_classifier_report.ipynb #722cfc57
+# %% ../nbs/13_classifier_report.ipynb #a37147df
 def features_section(clf, top:int)->Section:
     "Top features of every modality and class"
     t = feature_table(clf, top)
@@ -300,4 +303,5 @@ def make_report(
     kept = clf.account_ or ['Nothing left out, nothing changed']
     sections = [Section('Data', f'{len(clf.y_)} patients, {some(f"{m} ({t.shape[1]} features)" for m, t in clf.tables_.items())}. ' + '. '.join(kept) + '.', counts),
                 grades(clf, draws), *gates(clf, 200), weights(clf), fusion(clf, draws), calibration(clf), who, features_section(clf, top)]
-    return Report(f'BalancedClassifier, method {clf.method if isinstance(clf.method, str) else type(clf.method).__name__}: what to trust', sections, patients)
+    method = 'BMM without distillation' if clf.method is None else clf.method if isinstance(clf.method, str) else type(clf.method).__name__
+    return Report(f'BalancedClassifier, method {method}: what to trust', sections, patients)
