@@ -6,7 +6,8 @@
 __all__ = ['BalancedClassifier', 'read_tables', 'is_mudata', 'read_target', 'read_obs', 'column_groups', 'side_by_side',
            'read_table', 'is_many', 'cohort_of', 'joint_of', 'fit', 'held_out_mean', 'held_out_heads',
            'held_out_silenced', 'records', 'slim', 'new_tables', 'heads', 'predict_proba', 'predict', 'accuracy',
-           'load_classifier', 'save', 'without_modalities', 'contributions', 'decide', 'top_features', 'report']
+           'load_classifier', 'save', 'without_modalities', 'contributions', 'decide', 'top_features', 'explain',
+           'report']
 
 # %% ../nbs/13_classifier.ipynb #48744777
 import pickle, warnings
@@ -408,7 +409,7 @@ def decide(self:BalancedClassifier, X)->pd.DataFrame: # A row a sample: predicte
 
 BalancedClassifier.decide = decide
 
-# %% ../nbs/13_classifier.ipynb #b9058ea0
+# %% ../nbs/13_classifier.ipynb #d3ec92a8
 def top_features(self:BalancedClassifier,
     top:int=10,     # Features of each modality and class
     steps:int=16,   # Of the integral
@@ -416,6 +417,15 @@ def top_features(self:BalancedClassifier,
     "Features that speak most for each class, and how far the networks agree on them"
     from bmm.report import feature_table                       # it imports this module
     return feature_table(self, top, steps)
+
+def explain(self:BalancedClassifier,
+    X,              # New samples, as for `predict`
+    top:int=10,     # Features of each sample
+    steps:int=16,   # Of the integral
+)->pd.DataFrame:    # Columns sample, predicted, rank, modality, feature, value (standard deviations from the mean), attribution (log-odds)
+    "Features of each new sample that moved its prediction most; below zero: they spoke against it"
+    from bmm.report import patient_table                       # it imports this module
+    return patient_table(self, X, top, steps)
 
 def report(self:BalancedClassifier,
     draws:int=1000,    # Shuffles and bootstrap draws
@@ -425,4 +435,4 @@ def report(self:BalancedClassifier,
     from bmm.report import make_report                         # it imports this module
     return make_report(self, draws, top)
 
-BalancedClassifier.top_features, BalancedClassifier.report = top_features, report
+BalancedClassifier.top_features, BalancedClassifier.explain, BalancedClassifier.report = top_features, explain, report

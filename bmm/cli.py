@@ -103,7 +103,7 @@ def data_get(
     if name!='tcga-brca': raise DataError(f'{name!r} cannot be fetched: only tcga-brca needs to be, synthetic and digits are always here.')
     typer.echo(f'tcga-brca is in {download_cohort(folder=folder, source=source)}')
 
-# %% ../nbs/92_cli.ipynb #81063d25
+# %% ../nbs/92_cli.ipynb #df1282b2
 @contextmanager
 def notes():
     "Warnings as one line each"
@@ -114,9 +114,9 @@ def notes():
 def target(path:Path)->Path:
     "The file that is to be written; `DataError` if it cannot be"
     from bmm.core import DataError
-    if path.is_dir(): raise DataError(f'{path} is a folder: name a file in it with --out.')
-    if not path.absolute().parent.is_dir(): raise DataError(f'{path}: there is no folder {path.parent}; make it first, or name another with --out.')
-    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK): raise DataError(f'{path}: writing there is not allowed; name another file with --out.')
+    if path.is_dir(): raise DataError(f'{path} is a folder: name a file in it.')
+    if not path.absolute().parent.is_dir(): raise DataError(f'{path}: there is no folder {path.parent}; make it first, or name another.')
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK): raise DataError(f'{path}: writing there is not allowed; name another file.')
     return path
 
 def in_rows(names:Optional[list[str]]):
@@ -130,7 +130,7 @@ Turned = Annotated[Optional[list[str]], typer.Option('--features-in-rows', metav
 def fit(
     folder:Annotated[str, typer.Argument(help='Folder with labels.csv and one table a modality, or the name of a cohort.')],
     out:Annotated[Path, typer.Option(help='File for the fitted classifier.')]=Path('model.pkl'),
-    method:Annotated[str|None, typer.Option(help='A name of notebook 12, such as BMM, IBML, OGM-GE, Concatenation. [default: BMM without distillation]', show_default=False)]=None,
+    method:Annotated[Optional[str], typer.Option(help='A name of notebook 12, such as BMM, IBML, OGM-GE, Concatenation. [default: BMM without distillation]', show_default=False)]=None,
     seeds:Annotated[int, typer.Option(min=1, help='Networks whose probabilities are averaged.')]=3,
     epochs:Annotated[int, typer.Option(min=1, help='Most epochs of each stage.')]=150,
     seed:Annotated[int, typer.Option(min=0, help='Same seed, same result.')]=0,
@@ -151,16 +151,17 @@ def fit(
             load_cohort(folder) if plain else read_cohort(folder, **options))
     typer.echo(f"{clf.save(out)}: {len(clf.samples_)} patients, {', '.join(clf.tables_)}; classes {', '.join(map(str, clf.classes_))}")
 
-# %% ../nbs/92_cli.ipynb #b65014cf
+# %% ../nbs/92_cli.ipynb #6dd1d4d7
 @app.command()
 def predict(
     model:Annotated[Path, typer.Argument(help='What `bmm fit` wrote. Opening it runs code: only files you trust.')],
     folder:Annotated[Path, typer.Argument(help='Folder with one table a modality; some patients or tables may be missing.')],
     out:Annotated[Path, typer.Option(help='File for the predictions.')]=Path('predictions.csv'),
+    why:Annotated[Optional[Path], typer.Option(help='Also write the features that moved each prediction most, to this file.', show_default=False)]=None,
     features_in_rows:Turned=None,
 ):
     "Predict new patients: class, probabilities, and the modality that decided."
-    target(out)
+    for path in (out, why): path is None or target(path)
     from bmm.classifier import load_classifier
     from bmm.cohort import read_table, tables_in
     from bmm.core import DataError
@@ -174,6 +175,7 @@ def predict(
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')                        # what is to be said of these tables has been said
         said = clf.decide(tables)
+        if why: clf.explain(tables).to_csv(why, index=False)
     said[['predicted', 'decided']].join(proba.add_prefix('p ')).rename_axis('sample').to_csv(out)
     typer.echo(f'{out}: {len(said)} patients')
 
