@@ -123,7 +123,7 @@ def patient_gradients(
             for m, g in zip(here, torch.autograd.grad(odds.sum(), list(here.values()))): total[m] += g.T.numpy()*parts[m][2](a)[1]/steps/S
     return {m: z for m, (z, _, _) in parts.items()}, {m: z*(total[m]@E.T) for m, (z, E, _) in parts.items()}
 
-# %% ../nbs/13_classifier_report.ipynb #3268bf08
+# %% ../nbs/13_classifier_report.ipynb #6e3790db
 def patient_table(
     clf,            # Fitted
     X,              # New samples, as for `predict`
@@ -131,6 +131,7 @@ def patient_table(
     steps:int=16,   # As for `patient_gradients`
 )->pd.DataFrame:    # Columns sample, predicted, rank, modality, feature, value (standard deviations from the mean), attribution (log-odds)
     "Features of each new sample that moved its prediction most; below zero: they spoke against it"
+    if top < 1 or steps < 1: raise DataError(f'top is {top} and steps is {steps}: give 1 or more.')
     tables, samples = clf.new_tables(X)
     target = pd.Series(clf.heads(tables)['fused'].to_numpy().argmax(1), samples)
     having = pd.DataFrame({m: samples.isin(t.index) for m, t in tables.items()}, samples)
