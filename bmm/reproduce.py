@@ -299,8 +299,9 @@ def run_all(
     "Run notebooks, each in its own kernel; a failing one does not stop the others"
     for nb in notebooks: check_parameters(nb); run.output(nb).unlink(missing_ok=True)
     progress, failures = Progress({nb.stem: len(nbformat.read(nb, 4).cells)+1 for nb in notebooks}), []
+    stamping = threading.Lock()   # Python 3.11 may fail when two threads parse code at once: 'AST constructor recursion depth mismatch'
     def one(nb):
-        stamp = run.stamp(nb)
+        with stamping: stamp = run.stamp(nb)
         progress.update(nb.stem, 0)
         failure = run_notebook(nb, run.output(nb), run.profile, lambda cell: progress.update(nb.stem, cell))
         result = f'{seal(run.output(nb), stamp):.0f} s' if not failure else 'FAILED' if failure.cell>=0 else 'stopped'
