@@ -173,7 +173,7 @@ def stop_kernels():
         process = getattr(manager.provisioner, 'process', None)
         if process and process.poll() is None: process.kill()
 
-# %% ../nbs/90_reproduce.ipynb #76d7edc0
+# %% ../nbs/90_reproduce.ipynb #2093a848
 @contextmanager
 def kernel_environment(
     root:Path,        # The clone
@@ -182,9 +182,9 @@ def kernel_environment(
     data=None,        # Data folder; `BMM_DATA` as it is if `None`
 ):
     "Environment variables of the kernels started inside the `with` block"
-    with tempfile.TemporaryDirectory(prefix='bmm') as ipython:
+    with tempfile.TemporaryDirectory(prefix='bmm', ignore_cleanup_errors=True) as box:
         paths = [str(root), *filter(None, [os.environ.get('PYTHONPATH')])]
-        env = dict(OMP_NUM_THREADS='1', PYTHONHASHSEED='0', PYTHONPATH=os.pathsep.join(paths), IPYTHONDIR=ipython, BMM_FIGURES=str(figures))
+        env = dict(OMP_NUM_THREADS='1', PYTHONHASHSEED='0', PYTHONPATH=os.pathsep.join(paths), IPYTHONDIR=box, TMPDIR=box, BMM_FIGURES=str(figures))
         if cohort: env['BMM_COHORT'] = cohort
         if data: env['BMM_DATA'] = str(data)
         with mock.patch.dict(os.environ, env): yield
@@ -202,7 +202,7 @@ class Failure:
         head = [f'    {line}' for line in lines[:6]] + ['    ...']*(len(lines)>6)
         return '\n'.join([f'{self.notebook} failed' + (f' in cell {self.cell}:' if self.cell>=0 else ':'), *head, f'  {self.error[:600]}'])
 
-# %% ../nbs/90_reproduce.ipynb #89f2bc69
+# %% ../nbs/90_reproduce.ipynb #06a752b0
 def run_notebook(
     notebook:Path,     # What to run; its own folder is the kernel's current one
     output:Path,       # Where the executed notebook goes, up to the failing cell if one fails
@@ -214,7 +214,7 @@ def run_notebook(
     hook = {'on_cell_start': lambda cell, cell_index: on_cell(cell_index)} if on_cell else {}
     try:
         papermill.execute_notebook(str(notebook), str(output), parameters=dict(profile=profile), kernel_name='python3', language='python',
-            cwd=str(notebook.parent), progress_bar=False, kernel_manager_class=QuietKernelManager, start_timeout=180, execution_timeout=timeout,
+            cwd=str(notebook.parent), progress_bar=False, kernel_manager_class=QuietKernelManager, shutdown_kernel='immediate', start_timeout=180, execution_timeout=timeout,
             extra_arguments=['--log-level=CRITICAL', '--HistoryManager.enabled=False'], **hook) # a kernel's own log would break the progress line
     except papermill.PapermillExecutionError as e: return Failure(notebook.stem, e.cell_index, e.source, f'{e.ename}: {e.evalue}')
     except DeadKernelError: return Failure(notebook.stem, -1, '', 'The kernel died: most often it ran out of memory.')
@@ -290,7 +290,7 @@ def side_by_side(
             raise
     return [f.result() for f in futures]
 
-# %% ../nbs/90_reproduce.ipynb #84bf6909
+# %% ../nbs/90_reproduce.ipynb #37a7e2b9
 def run_all(
     run,             # A `Run`
     notebooks,       # Paths of those to run
