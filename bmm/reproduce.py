@@ -9,7 +9,7 @@ __all__ = ['TOOLING', 'PAPER', 'project_root', 'find_notebooks', 'code_of', 'imp
            'side_by_side', 'run_all', 'unfinished', 'with_outputs', 'tidy', 'publish', 'first_line', 'choose',
            'check_readable', 'reproduce', 'announce', 'report', 'refresh']
 
-# %% ../nbs/90_reproduce.ipynb #956b8425
+# %% ../nbs/90_reproduce.ipynb #519264b7
 import ast
 import hashlib
 import json
@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from configparser import ConfigParser
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
@@ -66,7 +67,8 @@ def code_of(nb)->list:
     "Sources of a notebook's code cells"
     return [c.source for c in nb.cells if c.cell_type=='code']
 
-# %% ../nbs/90_reproduce.ipynb #34e6410c
+# %% ../nbs/90_reproduce.ipynb #678e8eab
+@lru_cache
 def imports_of(
     code:str,            # Python, IPython magics allowed
     package:str='bmm',   # Whose modules to look for
@@ -80,9 +82,9 @@ def imports_of(
             names = [f'{base}.{a.name}' for a in node.names]
         else: continue
         found |= {n.split('.')[1] for n in names if n.startswith(f'{package}.')}
-    return found
+    return frozenset(found)
 
-# %% ../nbs/90_reproduce.ipynb #43a633d9
+# %% ../nbs/90_reproduce.ipynb #93533fa4
 TOOLING = {'reproduce', 'site', 'cli'}
 
 def modules_behind(
@@ -90,7 +92,7 @@ def modules_behind(
     root:Path, # The clone
 )->dict:       # Module name -> its source, sorted by name
     "Section modules that some code imports, directly or through another"
-    todo, sources = imports_of(code), {}
+    todo, sources = set(imports_of(code)), {}
     while todo:
         name = todo.pop(); path = root/'bmm'/f'{name}.py'
         if name in sources or name in TOOLING or not path.exists(): continue

@@ -7,7 +7,7 @@ from bmm.reproduce import check_parameters, find_notebooks, kernel_environment, 
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = find_notebooks(ROOT)
-SECTIONS = [nb for nb in NOTEBOOKS if nb.stem in ('01_cohort', '04_snf', '13_classifier', '13_classifier_report')]    # what real data could break first: reading, networks, training
+SECTIONS = [nb for nb in NOTEBOOKS if nb.stem in ('01_cohort', '04_snf', '13_classifier')]    # what real data could break first: reading, networks, training
 
 
 def run(notebook, cohort, folder):
