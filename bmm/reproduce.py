@@ -204,7 +204,7 @@ class Failure:
         head = [f'    {line}' for line in lines[:6]] + ['    ...']*(len(lines)>6)
         return '\n'.join([f'{self.notebook} failed' + (f' in cell {self.cell}:' if self.cell>=0 else ':'), *head, f'  {self.error[:600]}'])
 
-# %% ../nbs/90_reproduce.ipynb #06a752b0
+# %% ../nbs/90_reproduce.ipynb #1ac065d1
 def run_notebook(
     notebook:Path,     # What to run; its own folder is the kernel's current one
     output:Path,       # Where the executed notebook goes, up to the failing cell if one fails
@@ -216,7 +216,7 @@ def run_notebook(
     hook = {'on_cell_start': lambda cell, cell_index: on_cell(cell_index)} if on_cell else {}
     try:
         papermill.execute_notebook(str(notebook), str(output), parameters=dict(profile=profile), kernel_name='python3', language='python',
-            cwd=str(notebook.parent), progress_bar=False, kernel_manager_class=QuietKernelManager, shutdown_kernel='immediate', start_timeout=180, execution_timeout=timeout,
+            cwd=str(notebook.parent), progress_bar=False, request_save_on_cell_execute=False, kernel_manager_class=QuietKernelManager, shutdown_kernel='immediate', start_timeout=180, execution_timeout=timeout,
             extra_arguments=['--log-level=CRITICAL', '--HistoryManager.enabled=False'], **hook) # a kernel's own log would break the progress line
     except papermill.PapermillExecutionError as e: return Failure(notebook.stem, e.cell_index, e.source, f'{e.ename}: {e.evalue}')
     except DeadKernelError: return Failure(notebook.stem, -1, '', 'The kernel died: most often it ran out of memory.')
