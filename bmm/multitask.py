@@ -62,7 +62,7 @@ def held_out(
     keep = valid.view(len(valid), *[1]*(values.ndim-2), -1)
     return torch.zeros(int(group.max())+1, *values.shape[1:], dtype=values.dtype).index_add_(0, group, values*keep)
 
-# %% ../nbs/10_multitask.ipynb #8d228906
+# %% ../nbs/10_multitask.ipynb #251d0944
 def macro_f1_now(
     run,                       # A `Run` of notebook 05
     split:str='held-out',      # `'held-out'` rows of each group, or `'train'`: the rows a replica learns from
@@ -98,7 +98,7 @@ def information_weights(
     total = c.sum(-1, keepdims=True)
     return np.where(total>0, c/np.where(total>0, total, 1), 1/c.shape[-1])
 
-# %% ../nbs/10_multitask.ipynb #4dc37da9
+# %% ../nbs/10_multitask.ipynb #8803e6c6
 class BMM(Multitask):
     "Balanced multimodal learning: grades, distillation, weighted losses (§2.3)"
     def __init__(self,
@@ -130,7 +130,7 @@ class BMM(Multitask):
 
     def extra_repr(self): return ', '.join(f'{k}={v!r}' for k, v in self.options.items() if k!='memory')
 
-# %% ../nbs/10_multitask.ipynb #458f8d13
+# %% ../nbs/10_multitask.ipynb #df7c8d0a
 class Memory(dict):
     "Stages already trained; copies of a method share it"
     def __deepcopy__(self, memo): return self
@@ -303,7 +303,7 @@ def with_inner(
 
 Joint._modalities = _modalities
 
-# %% ../nbs/10_multitask.ipynb #f3d43e18
+# %% ../nbs/10_multitask.ipynb #e7e8480d
 def train_joint(self:Joint, cohort, folds, which, X, graph, s=0):
     "Train the replicas numbered `which` and their inner ones on features X `(d, N)` or `(R, d, N)`; a `Run`"
     fit, valid, group, seeds = with_inner(folds, cohort, self.inner, self.seed+s, which)
