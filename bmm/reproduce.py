@@ -204,23 +204,27 @@ class Failure:
         head = [f'    {line}' for line in lines[:6]] + ['    ...']*(len(lines)>6)
         return '\n'.join([f'{self.notebook} failed' + (f' in cell {self.cell}:' if self.cell>=0 else ':'), *head, f'  {self.error[:600]}'])
 
-# %% ../nbs/90_reproduce.ipynb #1ac065d1
+# %% ../nbs/90_reproduce.ipynb #f40b01f0
 def run_notebook(
     notebook:Path,     # What to run; its own folder is the kernel's current one
-    output:Path,       # Where the executed notebook goes, up to the failing cell if one fails
+    output:Path,       # Where the executed notebook goes, up to the failing cell if one fails; not if the kernel gives up
     profile:str,       # `'full'` or `'fast'`
     on_cell=None,      # Called with the number of each cell that starts
     timeout:int=3600,  # Most seconds for one cell
 )->Failure:            # `None` if every cell ran
     "Run one notebook in a kernel of its own"
-    hook = {'on_cell_start': lambda cell, cell_index: on_cell(cell_index)} if on_cell else {}
+    last = -1
+    def started(cell, cell_index):
+        nonlocal last
+        last = cell_index
+        if on_cell: on_cell(cell_index)
     try:
         papermill.execute_notebook(str(notebook), str(output), parameters=dict(profile=profile), kernel_name='python3', language='python',
             cwd=str(notebook.parent), progress_bar=False, request_save_on_cell_execute=False, kernel_manager_class=QuietKernelManager, shutdown_kernel='immediate', start_timeout=180, execution_timeout=timeout,
-            extra_arguments=['--log-level=CRITICAL', '--HistoryManager.enabled=False'], **hook) # a kernel's own log would break the progress line
+            extra_arguments=['--log-level=CRITICAL', '--HistoryManager.enabled=False'], on_cell_start=started) # a kernel's own log would break the progress line
     except papermill.PapermillExecutionError as e: return Failure(notebook.stem, e.cell_index, e.source, f'{e.ename}: {e.evalue}')
-    except DeadKernelError: return Failure(notebook.stem, -1, '', 'The kernel died: most often it ran out of memory.')
-    except CellTimeoutError: return Failure(notebook.stem, -1, '', f'A cell took more than {timeout} s.')
+    except DeadKernelError: return Failure(notebook.stem, -1, '', f'The kernel died in cell {last}: most often it ran out of memory.')
+    except CellTimeoutError: return Failure(notebook.stem, -1, '', f'Cell {last} took more than {timeout} s.')
 
 # %% ../nbs/90_reproduce.ipynb #3e125288
 def stages(
@@ -426,7 +430,7 @@ def reproduce(
     if publishes and not failures: refresh(run)
     return failures
 
-# %% ../nbs/90_reproduce.ipynb #457f0733
+# %% ../nbs/90_reproduce.ipynb #155b7db6
 def announce(run, todo, only):
     "Say which notebooks are done already"
     done = [nb for nb in find_notebooks(run.root) if nb not in todo and not only]
@@ -438,7 +442,7 @@ def announce(run, todo, only):
 def report(run, todo, failures):
     "Say what a run left behind"
     where = run.folder.relative_to(run.root)
-    for f in failures: print(f'\n{f}\n  The notebook up to there: {where}/{f.notebook}.ipynb')
+    for f in failures: print(f'\n{f}' + (f'\n  The notebook up to there: {where}/{f.notebook}.ipynb' if f.cell>=0 else ''))
     files = sorted(f.name for f in run.figures.glob('*.*')) if run.figures.exists() else []
     print(f'\nIn {where}: {len(find_notebooks(run.root))-len(unfinished(run))} of {len(find_notebooks(run.root))} notebooks done, and in its figures/:')
     print(*[f'  {name}' for name in files], sep='\n')
