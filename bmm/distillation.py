@@ -50,7 +50,7 @@ def distillation_terms(
     if reduction=='sum': CE, KL, RE = CE*batch.mask.sum(1), KL*nodes.sum(1), RE*nodes.sum(1)
     return Terms(CE, KL, RE)
 
-# %% ../nbs/09_distillation.ipynb #ef815855
+# %% ../nbs/09_distillation.ipynb #6119facd
 class Distil(Method):
     "Every modality learns its labels, and those that are taught imitate the teacher (§2.3.2)"
     def __init__(self,

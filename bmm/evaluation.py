@@ -121,7 +121,7 @@ class Splits:
         r = np.arange(len(pairs))
         return Folds(*masks, repeat=r//self.folds, fold=r%self.folds, samples=cohort.samples)
 
-# %% ../nbs/03_evaluation.ipynb #2905d6f6
+# %% ../nbs/03_evaluation.ipynb #549f9da6
 def inner_folds(
     folds:Folds,          # `R` outer replicas
     cohort:Cohort,        # The cohort they split
@@ -250,7 +250,7 @@ def compare(
     if reference is not None and reference not in runs: raise DataError(f'No configuration {reference!r} to compare with: choose one of {some(runs, 20)}.')
     return pd.DataFrame([compare_one(c, v, None if reference is None else (reference, runs[reference]), level) for c, v in runs.items()])
 
-# %% ../nbs/03_evaluation.ipynb #cc1f7776
+# %% ../nbs/03_evaluation.ipynb #9d449818
 def compare_one(
     name:str,          # Configuration
     value:pd.Series,   # Its scores, indexed by repeat, fold, split
@@ -320,7 +320,7 @@ def fit_one(
     proba[:, model.classes_] = model.predict_proba(X)
     return proba
 
-# %% ../nbs/03_evaluation.ipynb #f83a0c4c
+# %% ../nbs/03_evaluation.ipynb #149c335f
 @dataclass
 class Baseline:
     "Logistic regression or random forest on the modalities' columns side by side"

@@ -21,7 +21,7 @@ from .core import DataError, some
 from .evaluation import Folds
 from .training import HEADS, Batch, Encoder, Method, Network, ReplicaDropout, generators, spawn_depth, train
 
-# %% ../nbs/05_training_modules.ipynb #9fbdaa62
+# %% ../nbs/05_training_modules.ipynb #0a9c63a7
 def check_module(
     module:nn.Module, # One encoder
 ):
@@ -34,7 +34,7 @@ def check_module(
             raise DataError(f'The encoder has {type(layer).__name__} ({name or "itself"}), which has no random stream of its own for each replica: '
                             f'leave it out, and give dropout={layer.p:g} to the network, which drops units of the representation.')
 
-# %% ../nbs/05_training_modules.ipynb #3e7259df
+# %% ../nbs/05_training_modules.ipynb #f201c2d0
 def initialised(
     make,     # Function without arguments, or an `nn.Module`
     seed:int, # Of its weights
@@ -86,7 +86,7 @@ class ReplicaModule(nn.Module):
 
     def extra_repr(self): return f'{self._skeleton[0]}, shape={self.shape}, R={len(self.weights[0])}'
 
-# %% ../nbs/05_training_modules.ipynb #ec792729
+# %% ../nbs/05_training_modules.ipynb #aab82060
 @dataclass(frozen=True)
 class Built:
     "How to build a modality's encoder"
@@ -117,7 +117,7 @@ class ModuleNetwork(Network):
                                              f'but the modality has {d} features: correct the shape.')
         return ReplicaModule(e.make, e.shape, spawn_depth(self.seeds, 1000+m), dropout)
 
-# %% ../nbs/05_training_modules.ipynb #8ade714b
+# %% ../nbs/05_training_modules.ipynb #488c6a8a
 @dataclass(frozen=True)
 class JointModules:
     "One encoder of any kind a modality, trained together by a balancing method; no graph"
