@@ -96,7 +96,8 @@ def read_target(
         if isinstance(X, Mapping) and not all(t.index.equals(samples) for t in X.values()):
             raise DataError('The tables have different rows, so a plain list of labels fits none of them: give a Series of labels by sample id.')
         if len(y) != len(samples): raise DataError(f'{plural(len(y), "label")} for {plural(len(samples), "sample")}: give one each.')
-        return pd.Series(list(y), samples)
+        y = pd.Series(list(y), samples)
+        if not y.isna().any(): return y
     y = pd.Series(y)
     gone = samples[~samples.isin(y.index) | samples.isin(y.index[y.isna()])]
     if len(gone)==len(samples):
@@ -302,12 +303,12 @@ def new_tables(self:BalancedClassifier,
     if is_many(X): tables, samples, _ = read_tables(X)
     else: tables, samples, _ = self.read_table(X)
     if not len(samples): raise DataError('No new sample: the tables have no row.')
-    known = self.fitted_.reference.columns
+    known, tables = self.fitted_.reference.columns, {m: t.set_axis(t.columns.astype(str), axis=1) for m, t in tables.items()}
     strange = ([m for m in tables if m not in known]
                + [f'{m}: {some(t.columns.difference(known[m]))}' for m, t in tables.items() if m in known and len(t.columns.difference(known[m]))])
     if strange: warnings.warn(f'Not seen at fit, so not read: {some(strange)}.', stacklevel=3)
-    tables = {m: self.fitted_.reference.matched(m, t.set_axis(t.columns.astype(str), axis=1)) for m, t in tables.items() if m in known}
-    tables = {m: check_values(m, t)[0] for m, t in tables.items() if len(t)}
+    tables = {m: self.fitted_.reference.matched(m, t) for m, t in tables.items() if m in known}
+    tables = {m: check_values(m, t, remedy='only rows: every fitted feature is read')[0] for m, t in tables.items() if len(t)}
     bare = samples[~samples.isin([s for t in tables.values() for s in t.index])]
     if len(bare): raise DataError(f'{plural(len(bare), "new sample")} without any of {some(known)} ({some(bare)}): give at least one modality.')
     return {m: t for m, t in tables.items() if len(t)}, samples

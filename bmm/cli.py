@@ -143,12 +143,12 @@ def fit(
     "Learn to tell classes of patients apart from several tables."
     target(out)
     from bmm.classifier import BalancedClassifier
-    from bmm.cohort import load_cohort, read_cohort
+    from bmm.cohort import load_cohort
     options = dict(features_in_rows=in_rows(features_in_rows), label_column=label_column, nan=nan, unmatched=unmatched)
     plain = options==dict(features_in_rows=False, label_column='label', nan='error', unmatched='error')
     with notes():
         clf = BalancedClassifier(method, seeds=seeds, epochs=epochs, random_state=seed, verbose=not quiet).fit(
-            load_cohort(folder) if plain else read_cohort(folder, **options))
+            load_cohort(folder, **{} if plain else options))
     typer.echo(f"{clf.save(out)}: {len(clf.samples_)} patients, {', '.join(clf.tables_)}; classes {', '.join(map(str, clf.classes_))}")
 
 # %% ../nbs/92_cli.ipynb #6dd1d4d7

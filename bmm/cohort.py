@@ -74,6 +74,7 @@ def check_values(
     m:str,           # Modality
     df:pd.DataFrame, # `(N, d)` with good names
     nan:str='error', # `'error'`, or `'drop-features'` to leave out features with NaN or inf
+    remedy:str="nan='drop-features' does that; bmm fit: --nan drop-features", # What the message adds
 )->tuple:            # `(N', d')` float32 DataFrame without NaN, and what was done to it: a list of sentences
     "A table's values as finite numbers; rows that are all NaN go, as samples without this modality"
     df, said = to_numbers(m, df), []
@@ -85,7 +86,7 @@ def check_values(
     rows, features = bad.any(1), bad.any(0)
     if features.any() and nan!='drop-features':
         raise DataError(f"{m}: {plural(bad.sum(), 'value')} NaN or infinite, in {plural(rows.sum(), 'sample')} ({some(df.index[rows], 3)}) and "
-                        f"{plural(features.sum(), 'feature')} ({some(df.columns[features], 3)}); fill them in, or leave out those rows or features (Cohort, read_cohort: nan='drop-features'; bmm fit: --nan drop-features).")
+                        f"{plural(features.sum(), 'feature')} ({some(df.columns[features], 3)}); fill them in, or leave out those rows or features ({remedy}).")
     if features.any():
         said.append(f"{m}: {features.sum()} of {plural(len(features), 'feature')} left out because of gaps ({some(df.columns[features])})")
         df = df.loc[:, ~features]
@@ -144,7 +145,7 @@ def align_table(
     said, known = [], np.isin(np.arange(len(df)), row)
     if not known.all():
         what, which = f"{m}: {plural((~known).sum(), 'sample')} without a label", some(df.index[~known])
-        if unmatched!='drop': raise DataError(f"{what} ({which}); label them, or pass unmatched='drop' to leave them out.")
+        if unmatched!='drop': raise DataError(f"{what} ({which}); label them, or pass unmatched='drop' to leave them out (bmm fit: --unmatched drop).")
         said.append(f'{what} left out ({which})')
     in_order = np.array_equal(row, np.arange(len(df)))          # then a copy would only cost memory
     return df if in_order else df.iloc[row[present]], present, said
@@ -163,7 +164,7 @@ def align(
     covered = np.logical_or.reduce(list(present.values()))
     if not covered.all():
         what, which = f"labels: {plural((~covered).sum(), 'sample')} in no modality", some(labels.index[~covered])
-        if unmatched!='drop': raise DataError(f"{what} ({which}); add their data, or pass unmatched='drop' to leave them out.")
+        if unmatched!='drop': raise DataError(f"{what} ({which}); add their data, or pass unmatched='drop' to leave them out (bmm fit: --unmatched drop).")
         said.append(f'{what} left out ({which})')
         labels, present = check_labels(labels[covered]), {m: p[covered] for m, p in present.items()}
     return tables, present, labels, said
@@ -408,7 +409,7 @@ def read_labels(
     "Labels from a file; raises `DataError`"
     df = read_text(path, dtype=str)
     if column not in df and df.shape[1]==1: column = df.columns[0]
-    if column not in df: raise DataError(f"{path}: there is no column {column!r} among {some(df.columns)}; name the one that holds the classes.")
+    if column not in df: raise DataError(f"{path}: there is no column {column!r} among {some(df.columns)}; name the one that holds the classes (label_column=; bmm fit: --label-column).")
     return df[column]
 
 def tables_in(folder:Path)->dict: # Name without suffix -> path
@@ -731,16 +732,18 @@ def load_cohort(
     source=None,         # `'tcga-brca'`, `'digits'`, `'synthetic'`, or a folder for `read_cohort`; as `choose_cohort` says if not given
     data=None,           # Data folder to look in, instead of `BMM_DATA` and the cache
     cnv:str='focal',     # Copy number of tcga-brca: `'focal'` or `'thresholded'`
+    **options,           # For a folder, as `read_cohort` takes them: `features_in_rows=`, `label_column=`, `nan=`, `unmatched=`
 )->Cohort:
     "A cohort by name or folder; raises `DataError`"
     source = str(source or choose_cohort(data)[0])
+    if options and source in ('tcga-brca', 'digits', 'synthetic'): raise DataError(f'{some(options)}: these are for a folder of tables, and {source} is none; leave them out.')
     if source=='tcga-brca': return load_tcga(data, cnv)
     if source=='digits': return read_digits()
     if source=='synthetic':
         from bmm.synthetic import synthetic      # here, since that module builds on this one
         return synthetic()
     if not Path(source).is_dir(): raise DataError(f"No cohort {source!r}: choose tcga-brca, digits, synthetic, or a folder with labels.csv and one table a modality.")
-    return read_cohort(source)
+    return read_cohort(source, **options)
 
 def choose_cohort(data=None)->tuple: # Name or folder, and a sentence why
     "The cohort a run should take: what `BMM_COHORT` names, else the paper's if it is there, else the synthetic one"

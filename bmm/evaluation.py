@@ -262,6 +262,7 @@ def compare_one(
         raise DataError(f'{name!r} has {len(value)} runs, some of them twice or too few to compare: '
                         'score it once, on two folds or more.')
     k = value.index.unique('fold').size
+    if k < 2: raise DataError(f'All runs of {name!r} are of one fold: the overlap of training folds is known for whole repetitions only.')
     mean, low, high, _ = corrected_t(value.to_numpy(), k, level)
     row = dict(configuration=name, mean=mean, sd=value.std(), runs=len(value), low=low, high=high)
     if reference is None: return row
@@ -337,14 +338,15 @@ class Baseline:
 
     def __post_init__(self):
         if self.kind not in ('lr', 'rf'): raise DataError(f"No baseline {self.kind!r}: choose 'lr' or 'rf'.")
+        if not self.penalty > 0: raise DataError(f'penalty={self.penalty} is not greater than 0: logistic regression needs some.')
 
     def columns(self, cohort, folds): # Modality -> (N, d) or (R, N, d), and whether they are to be scaled
         names = self.modalities or list(cohort.modalities)
         if isinstance(self.features, dict):
             for m in names:
-                if self.features[m].ndim==3 and len(self.features[m]) < len(folds):
-                    raise DataError(f'{m}: features of {len(self.features[m])} replicas for {len(folds)} folds; '
-                                    'compress on the same folds.')
+                given = len(self.features[m]) if self.features[m].ndim==3 else len(folds)
+                later = given > len(folds) and (folds.repeat[0], folds.fold[0])!=(0, 0)    # the codes of other folds have seen these test rows
+                if given < len(folds) or later: raise DataError(f'{m}: features of {given} replicas for {len(folds)} folds{", not the first" if later else ""}; compress on the same folds.')
             return [self.features[m] for m in names], self.scale
         if self.features=='raw' and self.kind=='lr' and self.scale: return list(raw_coordinates(cohort, folds, names).values()), False
         if self.features=='raw': return [cohort.array(m) for m in names], self.scale

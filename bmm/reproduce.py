@@ -435,7 +435,7 @@ def announce(run, todo, only):
     "Say which notebooks are done already"
     done = [nb for nb in find_notebooks(run.root) if nb not in todo and not only]
     where = run.folder.relative_to(run.root)
-    if not todo: print(f'All {len(done)} notebooks are done and current in {where}. To run them again: make figures ARGS=--force')
+    if not todo: print(f'All {len(done)} notebooks are done and current in {where}. To run them again: bmm reproduce --cohort {run.cohort} --profile {run.profile} --force')
     elif done: print(*[f'  {nb.stem} is done: its output in {where} is current' for nb in done], sep='\n')
     if todo: print(f"Running {len(todo)} notebook{'s'*(len(todo)>1)} ({run.profile} profile) into {where}", flush=True)
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 import torch
-from .cohort import Cohort
+from .cohort import Cohort, check_names
 from .compression import Compressor, Rotation, compress, widths
 from .core import DataError, some
 from .evaluation import Folds
@@ -317,7 +317,8 @@ def matched(self:Reference,
     m:str,               # Modality
     table:pd.DataFrame,  # `(n, d)` of new samples
 )->pd.DataFrame:         # The fitted columns, in their order
-    "Columns by name; `DataError` names those that are missing"
+    "Columns by name; `DataError` names those that are missing, and what occurs twice"
+    for what, found in (('sample id', table.index), ('feature name', table.columns)): check_names(f'{m} of the new samples', what, found)
     gone = self.columns[m].difference(table.columns)
     if len(gone): raise DataError(f'{m} of the new samples lacks {len(gone)} of the fitted features ({some(gone)}): add these columns.')
     return table[self.columns[m]]
