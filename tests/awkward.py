@@ -1,4 +1,7 @@
-"Every notebook, fast, on cohorts that are hard to please. Not part of `make test`: `.venv/bin/pytest -n 2 tests/awkward.py` takes ten minutes."
+"""Every notebook in the fast profile on difficult cohorts. It takes ten minutes, so it is not part of `make test`.
+
+Run it by `pytest -n 2 tests/awkward.py`.
+"""
 import numpy as np, pandas as pd, pytest
 from test_notebooks import NOTEBOOKS, run
 

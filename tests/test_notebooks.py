@@ -1,33 +1,29 @@
-"Every notebook runs from top to bottom in its fast profile, on a cohort that is always there and, if it is here, on the paper's."
-from pathlib import Path
+"""Every notebook runs from top to bottom in the fast profile."""
 import pytest
-from bmm.core import DataError
-from bmm.cohort import find_tcga
-from bmm.reproduce import check_parameters, find_notebooks, kernel_environment, run_notebook
 
-ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = find_notebooks(ROOT)
-SECTIONS = [nb for nb in NOTEBOOKS if nb.stem in ('01_cohort', '04_snf', '13_classifier')]    # what real data could break first: reading, networks, training
+import notebooks as nbs
+
+NOTEBOOKS = nbs.find_notebooks()
+# What real data could break first: reading, graphs and training.
+REAL = ('cohort', 'readers', 'datasets', 'snf', 'classifier')
+SECTIONS = [nb for nb in NOTEBOOKS if nb.stem.partition('_')[2] in REAL]
 
 
 def run(notebook, cohort, folder):
-    check_parameters(notebook)
-    with kernel_environment(ROOT, folder/'figures', cohort):
-        failure = run_notebook(notebook, folder/notebook.name, 'fast', timeout=600)
-    if failure: pytest.fail(str(failure), pytrace=False)
-
-
-def paper_cohort():
-    "Why the paper's cohort cannot be read, or nothing"
-    try: found = find_tcga()
-    except DataError as e: return str(e)
-    return '' if found else "the paper's cohort is not here: `bmm data get tcga-brca` fetches it, or BMM_DATA names a folder that holds it"
+    figures = folder/'figures'
+    variables = nbs.kernel_variables(figures, cohort)
+    failure = nbs.execute(notebook, folder/notebook.name, 'fast', variables, timeout=600)
+    if failure:
+        pytest.fail(failure, pytrace=False)
 
 
 @pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda nb: nb.stem)
-def test_synthetic(notebook, tmp_path): run(notebook, 'synthetic', tmp_path)
+def test_synthetic(notebook, tmp_path):
+    run(notebook, 'synthetic', tmp_path)
 
 
-@pytest.mark.skipif(bool(paper_cohort()), reason=paper_cohort())
 @pytest.mark.parametrize('notebook', SECTIONS, ids=lambda nb: nb.stem)
-def test_paper_cohort(notebook, tmp_path): run(notebook, 'tcga-brca', tmp_path)
+def test_paper_cohort(notebook, tmp_path):
+    if not nbs.find_paper_cohort():
+        pytest.skip('The cohort of the paper is not here. Get it by `bmm data get tcga-brca`.')
+    run(notebook, nbs.PAPER_COHORT, tmp_path)

@@ -1,0 +1,145 @@
+"""Hashes, runs, README and documentation sources."""
+import os
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import notebooks as nbs
+import pages
+
+CODE = '''
+def double(x):
+    "Twice a number"
+    return 2*x
+'''
+REWORDED = '''
+# A comment
+def double(
+    x,  # A number
+):
+    """Two times a number."""
+    return 2 * x
+'''
+
+
+def test_hash_ignores_prose():
+    assert nbs.normalised(CODE) == nbs.normalised(REWORDED)
+    assert nbs.normalised(CODE) != nbs.normalised(CODE.replace('2', '3'))
+
+
+def test_hash_accepts_magics():
+    assert 'run_line_magic' in nbs.normalised('%matplotlib inline')
+
+
+def test_imports_are_resolved():
+    file = nbs.ROOT/'bmm'/'models'/'x.py'
+    tree = nbs.parse('from ..core import DataError\nfrom .layers import a\nimport bmm.report')
+    names = {'bmm.core', 'bmm.core.DataError', 'bmm.models.layers', 'bmm.models.layers.a'}
+    assert nbs.dotted_names(tree, file) == names | {'bmm.report'}
+    assert nbs.dotted_names(nbs.parse('bmm.SNF()'), None) == {'bmm.SNF'}
+
+
+def test_only_imported_modules_count():
+    found = nbs.modules_behind('from bmm.core import DataError')
+    assert found == [nbs.ROOT/'bmm'/'core.py']
+    assert nbs.lazy_names()['bmm.SNF'] == 'bmm.graph.snf'
+
+
+def test_cohort_hash_is_its_content(tmp_path):
+    (tmp_path/'labels.csv').write_text('sample,label\na,0\n')
+    first = nbs.folder_hash.__wrapped__(tmp_path)
+    os.utime(tmp_path/'labels.csv', (0, 0))
+    assert nbs.folder_hash.__wrapped__(tmp_path) == first
+    (tmp_path/'labels.csv').write_text('sample,label\na,1\n')
+    assert nbs.folder_hash.__wrapped__(tmp_path) != first
+
+
+def write_notebook(path, *sources):
+    parameters = new_code_cell("profile = 'full'", metadata=dict(tags=['parameters']))
+    nb = new_notebook(cells=[new_markdown_cell('# Title\n> Claim')])
+    nb.cells += [parameters, *[new_code_cell(source) for source in sources]]
+    nbformat.write(nb, path)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run in a folder of its own."""
+    monkeypatch.setattr(nbs.Run, 'folder', property(lambda self: tmp_path/'run'))
+    return nbs.Run('synthetic', 'fast')
+
+
+SAVE = ('import os, pathlib\n'
+        "folder = pathlib.Path(os.environ['BMM_FIGURES'])\n"
+        "(folder/'{}.csv').write_text(profile)")
+
+
+def test_failure_keeps_earlier_output(run, tmp_path):
+    notebook = write_notebook(tmp_path/'00_x.ipynb', SAVE.format('first'))
+    assert run.execute(notebook) == ''
+    assert (run.figures/'first.csv').read_text() == 'fast'
+    assert run.is_current(notebook)
+    before = run.output(notebook).read_bytes()
+
+    write_notebook(notebook, SAVE.format('first'), '1/0')
+    assert 'ZeroDivisionError' in run.execute(notebook)
+    assert run.output(notebook).read_bytes() == before
+    assert (run.figures/'first.csv').exists()
+
+    write_notebook(notebook, SAVE.format('second'))
+    assert run.execute(notebook) == ''
+    assert not (run.figures/'first.csv').exists()
+    assert (run.figures/'second.csv').exists()
+
+
+def test_parameters_cell_is_required(tmp_path):
+    path = tmp_path/'00_x.ipynb'
+    nbformat.write(new_notebook(cells=[new_code_cell('1')]), path)
+    with pytest.raises(ValueError, match='0 cells with the tag'):
+        nbs.check_parameters(path)
+
+
+def test_outputs_are_normalised(tmp_path):
+    notebook = write_notebook(tmp_path/'00_x.ipynb', '1')
+    executed = nbformat.read(notebook, 4)
+    injected = new_code_cell('', metadata=dict(tags=['injected-parameters']))
+    executed.cells.insert(2, injected)
+    noise = new_output('stream', name='stderr', text='warning')
+    executed.cells[-1].outputs = [noise, new_output('stream', name='stdout', text='1')]
+    nb = nbs.with_outputs(nbformat.read(notebook, 4), executed, dict(profile='full'))
+    assert [out.name for out in nb.cells[-1].outputs] == ['stdout']
+    executed.cells[-1].source = '2'
+    with pytest.raises(ValueError, match='has changed'):
+        nbs.with_outputs(nbformat.read(notebook, 4), executed, {})
+
+
+def test_links_start_from_the_top():
+    text = '[a](01_x.ipynb) [b](../LICENSE) [c](https://d.org) [e](#f)'
+    moved = '[a](nbs/01_x.ipynb) [b](LICENSE) [c](https://d.org) [e](#f)'
+    assert pages.relink(text) == moved
+    assert pages.broken_links('[b](LICENSE) [n](none.md) [c](https://d.org)') == ['none.md']
+
+
+def test_set_up_is_one_fold():
+    sources = ['#| hide\nimport os', 'import re', "#| echo: false\nprint(1)"]
+    cells = pages.join_folded(pages.reader_cells(
+        new_notebook(cells=[new_code_cell(source) for source in sources])))
+    assert [cell.source for cell in cells] == ['import os\nimport re', 'print(1)']
+    assert [cell.metadata.tags for cell in cells] == [['hide-cell'], ['remove-input']]
+
+
+def test_results_have_captions():
+    table = new_output('display_data', data={'text/markdown': '*Caption*\n\n| a |\n|---|\n| 1 |'})
+    image = new_output('display_data', data={'image/png': 'AAAA'})
+    nb = new_notebook(cells=[new_markdown_cell('# T\n\nFirst.\n\nFigure 1. What it shows.'),
+                             new_code_cell('a', outputs=[image]),
+                             new_code_cell('b', outputs=[table])])
+    results = pages.results_of(nb)
+    assert [result.kind for result in results] == ['png', 'table']
+    assert results[0].caption == 'Figure 1. What it shows.'
+
+
+def test_durations_are_readable():
+    from progress import readable
+    assert [readable(t) for t in (5, 89, 120, 3600)] == ['5 s', '89 s', '2 min', '60 min']
