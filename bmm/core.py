@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROFILES', 'DataError', 'first_few', 'check_choice', 'Profile', 'get_profile', 'spawn_seeds', 'set_theme',
-           'figures_dir', 'cohort_label', 'save_fig', 'show_table']
+           'modality_palette', 'class_palette', 'figures_dir', 'cohort_label', 'save_fig', 'show_table']
 
 # %% ../nbs/00_core.ipynb #5c208b28
 import os
@@ -111,6 +111,27 @@ def set_theme():
         },
     )
     mpl.rcParams['savefig.bbox'] = 'tight'
+
+# %% ../nbs/00_core.ipynb #f0a1f27c
+def modality_palette(
+    modalities,  # Names of modalities
+) -> dict:  # Name -> RGB
+    "Colours of the modalities: seaborn's `colorblind` palette, in the order given"
+    import seaborn as sns
+
+    names = list(modalities)
+    return dict(zip(names, sns.color_palette('colorblind', len(names))))
+
+
+def class_palette(
+    classes,  # Names of classes
+) -> dict:  # Name -> RGB
+    "Colours of the classes: evenly spaced hues, lighter than those of the modalities"
+    import seaborn as sns
+
+    names = list(classes)
+    return dict(zip(names, sns.husl_palette(len(names), s=0.65, l=0.7)))
+
 
 # %% ../nbs/00_core.ipynb #f301aaf8
 def figures_dir() -> Path:
