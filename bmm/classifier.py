@@ -4,20 +4,26 @@
 
 # %% auto #0
 __all__ = ['BalancedClassifier', 'read_tables', 'is_mudata', 'read_target', 'read_obs', 'column_groups', 'side_by_side',
-           'read_table', 'is_many', 'cohort_of', 'joint_of', 'fit', 'held_out_mean', 'held_out_heads',
-           'held_out_silenced', 'records', 'slim', 'new_tables', 'heads', 'predict_proba', 'predict', 'accuracy',
-           'load_classifier', 'save', 'without_modalities', 'contributions', 'decide', 'top_features', 'explain',
-           'report']
+           'is_many', 'held_out_mean', 'held_out_heads', 'held_out_silenced', 'records', 'slim', 'load_classifier',
+           'without_modalities', 'contributions']
 
 # %% ../nbs/13_classifier.ipynb #48744777
-import pickle, warnings
+import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
+from .balance.bmm import BMM
+from .balance.registry import make_method
+from .data.cohort import Cohort, check_values, plural
+from .models.joint import FittedJoint, Joint, gather_held_out, run_on
+from .models.rgcn import single_fold
+from .models.training import Batch, Method
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import accuracy_score, f1_score
@@ -26,414 +32,733 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
-from .cohort import Cohort, check_values, plural
-from .core import DataError, some
+
+from .core import DataError, first_few
 from .evaluation import as_folds
-from .multitask import BMM, FittedJoint, Joint, held_out, run_on
-from .rgcn import whole
-from .rivals import make_method
-from .training import Batch, Method
 
 # %% ../nbs/13_classifier.ipynb #7ba9c228
 class BalancedClassifier(ClassifierMixin, BaseEstimator):
     "Balanced multimodal classifier with scikit-learn's interface"
-    def __init__(self,
-        method=None,             # A name that `methods()` lists (notebook 12), or a `Method` such as `BMM(alpha=.1)`; none: `BMM(distil=False)`
-        modalities=None,         # Of one table: name -> columns, by name or position; all columns are one modality if not given
-        features='auto',         # At the nodes, as for `RGCN`; `'auto'`: raw up to 2,000 columns, principal components beyond
+
+    def __init__(
+        self,
+        method=None,  # A name that `methods()` lists (notebook 12), or a `Method` such as `BMM(alpha=.1)`; none: `BMM(distil=False)`
+        modalities=None,  # Of one table: name -> columns, by name or position; all columns are one modality if not given
+        features='auto',  # At the nodes, as for `RGCN`; `'auto'`: raw up to 2,000 columns, principal components beyond
         network_features='pca',  # What similarity of patients is computed from, as for `RGCN`
-        components=100,          # Width of compressed features, at most
-        neighbour_weight=.3,     # w; 0: neighbours are not listened to
-        edges_per_node=10,       # Mean number of neighbours
-        K=20,                    # Neighbours in the fusion of networks
-        hidden=(64,),            # Widths of each encoder's hidden layers
-        dropout=.5,              # After each hidden layer, in [0, 1)
-        lr=.01,                  # Adam's step
-        weight_decay=.05,        # L2 penalty
-        epochs=150,              # Most epochs of each stage
-        patience=15,             # Epochs without a better held-out loss before a stage ends
-        inner=5,                 # Parts of the training patients that are held out in turn, to stop and to grade; 2 or more
-        seeds=3,                 # Networks whose probabilities are averaged
-        random_state=0,          # Integer, `RandomState` or None (different each time)
-        threads=1,               # Of BLAS and torch: for some hundred patients more are hardly faster, and on a busy machine far slower
-        verbose=False,           # Show a progress bar
+        components=100,  # Width of compressed features, at most
+        neighbour_weight=0.3,  # w; 0: neighbours are not listened to
+        edges_per_node=10,  # Mean number of neighbours
+        K=20,  # Neighbours in the fusion of networks
+        hidden=(64,),  # Widths of each encoder's hidden layers
+        dropout=0.5,  # After each hidden layer, in [0, 1)
+        lr=0.01,  # Adam's step
+        weight_decay=0.05,  # L2 penalty
+        epochs=150,  # Most epochs of each stage
+        patience=15,  # Epochs without a better held-out loss before a stage ends
+        inner=5,  # Parts of the training patients that are held out in turn, to stop and to grade; 2 or more
+        seeds=3,  # Networks whose probabilities are averaged
+        random_state=0,  # Integer, `RandomState` or None (different each time)
+        threads=1,  # Of BLAS and torch: for some hundred patients more are hardly faster, and on a busy machine far slower
+        verbose=False,  # Show a progress bar
     ):
-        self.method, self.modalities, self.features, self.network_features, self.components = method, modalities, features, network_features, components
-        self.neighbour_weight, self.edges_per_node, self.K, self.hidden, self.dropout = neighbour_weight, edges_per_node, K, hidden, dropout
-        self.lr, self.weight_decay, self.epochs, self.patience, self.inner = lr, weight_decay, epochs, patience, inner
-        self.seeds, self.random_state, self.threads, self.verbose = seeds, random_state, threads, verbose
+        self.method, self.modalities, self.features, self.network_features, self.components = (
+            method,
+            modalities,
+            features,
+            network_features,
+            components,
+        )
+        self.neighbour_weight, self.edges_per_node, self.K, self.hidden, self.dropout = (
+            neighbour_weight,
+            edges_per_node,
+            K,
+            hidden,
+            dropout,
+        )
+        self.lr, self.weight_decay, self.epochs, self.patience, self.inner = (
+            lr,
+            weight_decay,
+            epochs,
+            patience,
+            inner,
+        )
+        self.seeds, self.random_state, self.threads, self.verbose = (
+            seeds,
+            random_state,
+            threads,
+            verbose,
+        )
+
+    def read_table(self, X, y=None, fitting=False):
+        "One table as modalities, and its rows; with `fitting` labels too"
+        if not fitting and not hasattr(self, 'columns_'):
+            raise DataError(
+                f'The classifier was fitted with tables of {first_few(self.fitted_.reference.columns)}: give new samples the same way, as a dict.'
+            )
+        known = getattr(self, 'feature_names_in_', None)
+        if (
+            not fitting
+            and known is not None
+            and isinstance(X, pd.DataFrame)
+            and set(X.columns) == set(known)
+            and len(X.columns) == len(known)
+        ):
+            X = X[list(known)]
+        rows = X.index if isinstance(X, pd.DataFrame) and X.index.is_unique else None
+        finite = True if self.modalities is None else 'allow-nan'
+        options = dict(
+            dtype=np.float64,
+            ensure_all_finite=finite,
+            reset=fitting,
+            ensure_min_samples=2 if fitting else 1,
+        )
+        if fitting:
+            X, y = validate_data(self, X, y, **options)
+            self.columns_ = column_groups(
+                self.modalities, getattr(self, 'feature_names_in_', X.shape[1])
+            )
+        else:
+            X = validate_data(self, X, **options)
+        rows, columns = (
+            pd.RangeIndex(len(X)) if rows is None else rows,
+            getattr(self, 'feature_names_in_', np.arange(X.shape[1])),
+        )
+        return (
+            {
+                m: pd.DataFrame(X[:, c], rows, columns[c].astype(str))
+                for m, c in self.columns_.items()
+            },
+            rows,
+            y,
+        )
+
+    def cohort_of(self, X, y):
+        "Checked samples that have all modalities, with class codes as labels"
+        if is_many(X):
+            for name in ('columns_', 'n_features_in_', 'feature_names_in_'):
+                vars(self).pop(name, None)
+            tables, samples, own = read_tables(X)
+            y = read_target(X, y, samples, own).to_numpy()
+        else:
+            tables, samples, y = self.read_table(X, y, fitting=True)
+        words = sum(isinstance(c, str) for c in y)
+        if 0 < words < len(y):
+            raise DataError(
+                f'{words} of {plural(len(y), "label")} are words and the others are not: write all alike, as in labels.astype(str).'
+            )
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(
+                f'All samples are of one class ({self.classes_[0]}): give samples of another class too.'
+            )
+        codes = pd.Series([f'{c:04d}' for c in codes], samples)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                'ignore', UserWarning
+            )  # its sentences about odd columns go to the account
+            cohort = X.relabel(codes) if isinstance(X, Cohort) else Cohort(tables, codes)
+        complete = cohort.complete()
+        self.notes_ = list(complete.notes)
+        if len(complete) < len(cohort):
+            warnings.warn(self.notes_[-1] + '; they can be predicted.', stacklevel=3)
+        if len(complete.classes) < len(self.classes_):
+            raise DataError(
+                f'No sample of class {first_few(set(self.classes_) - set(self.classes_[complete.classes.astype(int)]))} '
+                f'has all of {first_few(complete.modalities)}: leave out a modality, or that class.'
+            )
+        taken = [
+            m
+            for m in complete.modalities
+            if m in ('fused', 'predicted', 'probability', 'decided', 'true')
+        ]
+        if taken:
+            raise DataError(
+                f'{first_few(taken)}: this name has a meaning in predictions and reports; rename that modality.'
+            )
+        flat = [m for m in complete.modalities if np.ptp(complete.array(m), 0).max() == 0]
+        if flat:
+            raise DataError(
+                f'{first_few(flat)}: every column is constant; leave that modality out.'
+            )
+        return complete
+
+    def joint_of(self, cohort):
+        "The `Joint` for a cohort: sizes that do not fit are lowered, and said"
+        N, least, name = (
+            len(cohort),
+            cohort.counts.min(),
+            self.classes_[int(cohort.counts.idxmin())],
+        )
+        for n, low, why in (
+            (
+                'inner',
+                2,
+                'hold out 2 parts or more, or there is nothing to stop by and to grade on',
+            ),
+            ('seeds', 1, 'train one network or more'),
+            ('epochs', 0, 'give a whole number'),
+            ('patience', 0, 'give a whole number'),
+            ('K', 1, 'give the number of neighbours'),
+            ('edges_per_node', 1, 'give the mean number of neighbours'),
+        ):
+            if (
+                not isinstance(
+                    v := getattr(self, n), Integral if n != 'edges_per_node' else Real
+                )
+                or v < low
+            ):
+                raise DataError(f'{n} is {v!r}: {why}.')
+        for n, v in (('lr', self.lr), ('weight_decay', self.weight_decay)):
+            if not isinstance(v, Real) or not v >= 0:
+                raise DataError(f'{n} is {v!r}: it must be 0 or more.')
+        if not isinstance(self.hidden, (tuple, list)):
+            raise DataError(
+                f'hidden is {self.hidden!r}: give a width for each hidden layer, as in (64,), or () for none.'
+            )
+        if not isinstance(self.method, (str, Method, type(None))):
+            raise DataError(
+                f'method is {self.method!r}: give a name that methods() lists, or a Method such as BMM(alpha=.1).'
+            )
+        if least < 2:
+            raise DataError(
+                f'Class {name} has one sample with all modalities, and a part of each class is held out in turn: give it two or more, or leave it out.'
+            )
+        sizes = {
+            n: (getattr(self, n), int(most), why)
+            for n, most, why in (
+                ('inner', least, f'class {name} has {least} samples'),
+                ('K', N - 1, f'there are {N} samples'),
+                ('edges_per_node', N - 1, f'there are {N} samples'),
+            )
+        }
+        for n, (asked, most, why) in sizes.items():
+            if asked <= most:
+                continue
+            self.notes_.append(f'{n} is {most} instead of {asked}, because {why}')
+            warnings.warn(self.notes_[-1], stacklevel=3)
+        method = (
+            make_method(self.method)
+            if isinstance(self.method, str)
+            else BMM(distil=False)
+            if self.method is None
+            else self.method
+        )
+        if isinstance(self.method, str) and method.scales_gradients:
+            method.apply = 'lr'  # the optimiser is Adam, which undoes a scaled gradient
+        if len(cohort.modalities) == 1 and isinstance(method, BMM):
+            self.notes_.append(
+                'one modality: nothing to balance it with, so it is trained plainly'
+            )
+            method = Method()
+        features = (
+            {m: 'raw' if t.shape[1] <= 2000 else 'pca' for m, t in cohort.modalities.items()}
+            if isinstance(self.features, str) and self.features == 'auto'
+            else self.features
+        )
+        rs = self.random_state
+        same = {
+            n: getattr(self, n)
+            for n in (
+                'network_features',
+                'components',
+                'neighbour_weight',
+                'dropout',
+                'lr',
+                'weight_decay',
+                'epochs',
+                'patience',
+                'seeds',
+            )
+        }
+        return Joint(
+            method=method,
+            features=features,
+            hidden=tuple(self.hidden),
+            seed=int(rs)
+            if isinstance(rs, Integral)
+            else check_random_state(rs).randint(2**31 - 1),
+            **{n: min(asked, most) for n, (asked, most, _) in sizes.items()},
+            **same,
+        )
+
+    def fit(
+        self,
+        X,  # Dict of DataFrames, `Cohort`, MuData, DataFrame or `(N, d)` array
+        y=None,  # Labels of any type: by sample id for several tables, in the order of rows for one
+    ) -> 'BalancedClassifier':
+        "Learn from all samples that have all modalities; `DataError` says what is wrong with the others"
+        cohort = self.cohort_of(X, y)
+        model, self.y_ = self.joint_of(cohort), cohort.y
+        with (
+            threadpool_limits(self.threads),
+            tqdm(
+                total=2 + model.seeds, disable=not self.verbose, desc='features and network'
+            ) as bar,
+        ):
+            fitted = FittedJoint(
+                replace(model, seeds=0), cohort
+            )  # its networks are trained here, one step of the bar each
+            bar.update()
+            fitted.model, graph = model, fitted.reference.graph()
+            for s in range(model.seeds):
+                bar.set_description(f'network {s + 1} of {model.seeds}')
+                fitted.runs.append(
+                    model.train_joint(
+                        cohort, single_fold(cohort), np.arange(1), fitted.x, graph, s
+                    )
+                )
+                bar.update()
+            bar.set_description('held-out patients')
+            self.fitted_, self.tables_, self.samples_ = (
+                fitted,
+                cohort.modalities,
+                cohort.samples,
+            )
+            self.held_out_ = held_out_heads(fitted, cohort.samples, self.classes_)
+            self.silenced_ = held_out_silenced(fitted, cohort.samples, self.classes_)
+            self.records_ = records(fitted)
+            for run in fitted.runs:
+                slim(run)
+            bar.update()
+        return self
+
+    def new_tables(
+        self,
+        X,  # As for `fit`
+    ) -> tuple:  # Modality -> DataFrame with the rows that have it, sample ids in order
+        "New samples, checked; columns are found by name, and those that were not fitted are named in a warning"
+        check_is_fitted(self)
+        if is_many(X):
+            tables, samples, _ = read_tables(X)
+        else:
+            tables, samples, _ = self.read_table(X)
+        if not len(samples):
+            raise DataError('No new sample: the tables have no row.')
+        known, tables = (
+            self.fitted_.reference.columns,
+            {m: t.set_axis(t.columns.astype(str), axis=1) for m, t in tables.items()},
+        )
+        strange = [m for m in tables if m not in known] + [
+            f'{m}: {first_few(t.columns.difference(known[m]))}'
+            for m, t in tables.items()
+            if m in known and len(t.columns.difference(known[m]))
+        ]
+        if strange:
+            warnings.warn(f'Not seen at fit, so not read: {first_few(strange)}.', stacklevel=3)
+        tables = {
+            m: self.fitted_.reference.matched(m, t) for m, t in tables.items() if m in known
+        }
+        tables = {
+            m: check_values(m, t, remedy='only rows: every fitted feature is read')[0]
+            for m, t in tables.items()
+            if len(t)
+        }
+        bare = samples[~samples.isin([s for t in tables.values() for s in t.index])]
+        if len(bare):
+            raise DataError(
+                f'{plural(len(bare), "new sample")} without any of {first_few(known)} ({first_few(bare)}): give at least one modality.'
+            )
+        return {m: t for m, t in tables.items() if len(t)}, samples
+
+    def heads(
+        self, X
+    ) -> dict:  # Head -> DataFrame `(n, C)`; NaN where a patient lacks the modality of a head
+        "What every head says of new samples: each modality's own, and the fused one"
+        tables, samples = self.new_tables(X)
+        with threadpool_limits(self.threads), torch.no_grad():
+            said = self.fitted_.predict_heads(tables)
+        return {
+            h: p.loc[samples].astype(float).set_axis(self.classes_, axis=1)
+            for h, p in said.items()
+        }
+
+    def predict_proba(self, X) -> np.ndarray:  # `(n, C)`, columns in the order of `classes_`
+        "Class probabilities of the fused head, one row a sample"
+        p = self.heads(X)['fused'].to_numpy()
+        return p / p.sum(1, keepdims=True)
+
+    def predict(self, X) -> np.ndarray:  # `(n,)`
+        "The likeliest class of each sample"
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
+
+    def score(
+        self,
+        X,  # As for `predict`
+        y=None,  # As for `fit`
+        sample_weight=None,  # `(n,)`
+    ) -> float:
+        "Accuracy, scikit-learn's score of classifiers"
+        if is_many(X):
+            tables, samples, own = read_tables(X)
+            y = read_target(X, y, samples, own).to_numpy()
+        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def save(self, path) -> Path:
+        "Write the fitted classifier to a file; `load_classifier` reads it"
+        check_is_fitted(self)
+        Path(path).write_bytes(pickle.dumps(self))
+        return Path(path)
+
+    def decide(
+        self, X
+    ) -> (
+        pd.DataFrame
+    ):  # A row a sample: predicted, probability, a column a modality (nats), decided
+        "Prediction of new samples, and which modality decided it"
+        tables, samples = self.new_tables(X)
+        full, without = self.heads(tables)['fused'].loc[samples], {}
+        for m in tables:
+            others = {n: t for n, t in tables.items() if n != m}
+            served = samples[
+                samples.isin([s for t in others.values() for s in t.index])
+                & samples.isin(tables[m].index)
+            ]
+            found = (
+                self.heads(
+                    {
+                        n: t.loc[t.index.intersection(served, sort=False)]
+                        for n, t in others.items()
+                    }
+                )['fused']
+                if len(served)
+                else full.iloc[:0]
+            )
+            without[m] = found.reindex(samples)
+        for s in samples[
+            ~np.logical_or.reduce([p.notna().any(axis=1) for p in without.values()])
+        ]:  # one modality only: it is compared with the classes' shares
+            without[next(m for m, t in tables.items() if s in t.index)].loc[s] = np.bincount(
+                self.y_
+            ) / len(self.y_)
+        return contributions(full, without)
+
+    def top_features(
+        self,
+        top: int = 10,  # Features of each modality and class
+        steps: int = 16,  # Of the integral
+    ) -> (
+        pd.DataFrame
+    ):  # Columns modality, class, rank, feature, attribution, level, overlap, correlation
+        "Features that speak most for each class, and how far the networks agree on them"
+        from bmm.report import feature_table
+
+        return feature_table(self, top, steps)
+
+    def explain(
+        self,
+        X,  # New samples, as for `predict`
+        top: int = 10,  # Features of each sample
+        steps: int = 16,  # Of the integral
+    ) -> pd.DataFrame:  # Columns sample, predicted, rank, modality, feature, value (standard deviations from the mean), attribution (log-odds)
+        "Features of each new sample that moved its prediction most; below zero: they spoke against it"
+        from bmm.report import patient_table
+
+        return patient_table(self, X, top, steps)
+
+    def report(
+        self,
+        draws: int = 1000,  # Shuffles and bootstrap draws
+        top: int = 10,  # Features of each modality and class
+    ):  # A `Report`: its tables by title, `table()`, `to_html(path)`, and as text
+        "Grades, gate, weights, fusion, calibration, deciders and features of a fitted classifier"
+        from bmm.report import make_report
+
+        return make_report(self, draws, top)
 
 # %% ../nbs/13_classifier.ipynb #a779d8e3
 def read_tables(
     X,  # `Cohort`, MuData, or dict of name -> DataFrame
-)->tuple: # Tables, sample ids in order, labels if X has its own
+) -> tuple:  # Tables, sample ids in order, labels if X has its own
     "Several tables as a dict; `DataError` for one that is not a DataFrame or has an id twice"
-    if isinstance(X, Cohort): return X.modalities, X.samples, X.labels
-    if is_mudata(X): return {m: a.to_df() for m, a in X.mod.items()}, pd.Index(X.obs_names), X.obs.get('label')
-    if not X: raise DataError('The dict of tables is empty: give one DataFrame a modality.')
+    if isinstance(X, Cohort):
+        return X.modalities, X.samples, X.labels
+    if is_mudata(X):
+        return (
+            {m: a.to_df() for m, a in X.mod.items()},
+            pd.Index(X.obs_names),
+            X.obs.get('label'),
+        )
+    if not X:
+        raise DataError('The dict of tables is empty: give one DataFrame a modality.')
     for m, t in X.items():
-        if not isinstance(t, pd.DataFrame): raise DataError(f'{m} is a {type(t).__name__}: give a DataFrame with sample ids as index.')
-        if not t.index.is_unique: raise DataError(f'{m} has sample {some(t.index[t.index.duplicated()])} more than once: keep one row of each.')
-    return {str(m): t for m, t in X.items()}, pd.Index(dict.fromkeys(s for t in X.values() for s in t.index)), None
+        if not isinstance(t, pd.DataFrame):
+            raise DataError(
+                f'{m} is a {type(t).__name__}: give a DataFrame with sample ids as index.'
+            )
+        if not t.index.is_unique:
+            raise DataError(
+                f'{m} has sample {first_few(t.index[t.index.duplicated()])} more than once: keep one row of each.'
+            )
+    return (
+        {str(m): t for m, t in X.items()},
+        pd.Index(dict.fromkeys(s for t in X.values() for s in t.index)),
+        None,
+    )
 
-def is_mudata(X): return hasattr(X, 'mod') and hasattr(X, 'obs') and not isinstance(X, pd.DataFrame) # a DataFrame has `mod`, the remainder, and may have a column `obs`
+
+def is_mudata(X):
+    return (
+        hasattr(X, 'mod') and hasattr(X, 'obs') and not isinstance(X, pd.DataFrame)
+    )  # a DataFrame has `mod`, the remainder, and may have a column `obs`
 
 # %% ../nbs/13_classifier.ipynb #c9fc3700
 def read_target(
-    X, y,              # As given to `fit`
-    samples:pd.Index,  # Of X
-    own,               # Labels that came with X, or none
-)->pd.Series:
+    X,
+    y,  # As given to `fit`
+    samples: pd.Index,  # Of X
+    own,  # Labels that came with X, or none
+) -> pd.Series:
     "Labels of the samples, in their order and of their own type; `DataError` names samples without one"
-    if isinstance(y, str): y = read_obs(X, y)
+    if isinstance(y, str):
+        y = read_obs(X, y)
     y = own if y is None else y
-    if y is None: raise DataError('BalancedClassifier requires y to be passed, but the target y is None: give a Series of labels by sample id.')
+    if y is None:
+        raise DataError(
+            'BalancedClassifier requires y to be passed, but the target y is None: give a Series of labels by sample id.'
+        )
     if isinstance(y, pd.DataFrame):
-        if y.shape[1]!=1: raise DataError(f'The labels are a table with columns {some(y.columns)}: give the one that holds the classes, as in table["label"].')
+        if y.shape[1] != 1:
+            raise DataError(
+                f'The labels are a table with columns {first_few(y.columns)}: give the one that holds the classes, as in table["label"].'
+            )
         y = y.iloc[:, 0]
     if not isinstance(y, (pd.Series, Mapping)):
-        if np.ndim(y) != 1: raise DataError(f'The labels have {np.ndim(y)} dimensions: give one label a sample, in one dimension.')
+        if np.ndim(y) != 1:
+            raise DataError(
+                f'The labels have {np.ndim(y)} dimensions: give one label a sample, in one dimension.'
+            )
         if isinstance(X, Mapping) and not all(t.index.equals(samples) for t in X.values()):
-            raise DataError('The tables have different rows, so a plain list of labels fits none of them: give a Series of labels by sample id.')
-        if len(y) != len(samples): raise DataError(f'{plural(len(y), "label")} for {plural(len(samples), "sample")}: give one each.')
+            raise DataError(
+                'The tables have different rows, so a plain list of labels fits none of them: give a Series of labels by sample id.'
+            )
+        if len(y) != len(samples):
+            raise DataError(
+                f'{plural(len(y), "label")} for {plural(len(samples), "sample")}: give one each.'
+            )
         y = pd.Series(list(y), samples)
-        if not y.isna().any(): return y
+        if not y.isna().any():
+            return y
     y = pd.Series(y)
     gone = samples[~samples.isin(y.index) | samples.isin(y.index[y.isna()])]
-    if len(gone)==len(samples):
-        raise DataError(f'No sample has a label: ids are written {samples[0]!r} in the tables and {y.index[0]!r} in the labels.'
-                        if len(y) else 'The labels are empty: give one for each sample.')
-    if len(gone): raise DataError(f'{plural(len(gone), "sample")} without a label ({some(gone)}): label them, or leave them out.')
-    if not y.index.is_unique: raise DataError(f'Labels name sample {some(y.index[y.index.duplicated()])} more than once: keep one label of each.')
+    if len(gone) == len(samples):
+        raise DataError(
+            f'No sample has a label: ids are written {samples[0]!r} in the tables and {y.index[0]!r} in the labels.'
+            if len(y)
+            else 'The labels are empty: give one for each sample.'
+        )
+    if len(gone):
+        raise DataError(
+            f'{plural(len(gone), "sample")} without a label ({first_few(gone)}): label them, or leave them out.'
+        )
+    if not y.index.is_unique:
+        raise DataError(
+            f'Labels name sample {first_few(y.index[y.index.duplicated()])} more than once: keep one label of each.'
+        )
     return y.loc[samples]
+
 
 def read_obs(X, column):
     "A column of MuData's `obs`"
-    if not is_mudata(X): raise DataError(f'The labels are {column!r}, a word: only MuData takes the name of a column; give a Series of labels by sample id.')
-    if column not in X.obs: raise DataError(f'MuData: obs has no column {column!r} among {some(X.obs.columns)}: name the one that holds the classes.')
+    if not is_mudata(X):
+        raise DataError(
+            f'The labels are {column!r}, a word: only MuData takes the name of a column; give a Series of labels by sample id.'
+        )
+    if column not in X.obs:
+        raise DataError(
+            f'MuData: obs has no column {column!r} among {first_few(X.obs.columns)}: name the one that holds the classes.'
+        )
     return X.obs[column].astype(object)
 
 # %% ../nbs/13_classifier.ipynb #6f270e7b
 def column_groups(
     modalities,  # Name -> columns, by name or position; none: all columns are one modality
-    columns,     # Names of all columns, or their number
-)->dict:         # Name -> positions
+    columns,  # Names of all columns, or their number
+) -> dict:  # Name -> positions
     "Which columns make a modality; `DataError` names those that are not there"
     n = columns if isinstance(columns, Integral) else len(columns)
-    if modalities is None: return {'X': np.arange(n)}
-    place, groups = {} if isinstance(columns, Integral) else {c: i for i, c in enumerate(columns)}, {}
+    if modalities is None:
+        return {'X': np.arange(n)}
+    place, groups = (
+        {} if isinstance(columns, Integral) else {c: i for i, c in enumerate(columns)},
+        {},
+    )
     for m, chosen in modalities.items():
         where = [place.get(c, c) for c in chosen]
         wrong = [c for c in where if not (isinstance(c, Integral) and -n <= c < n)]
         if wrong or not where:
-            raise DataError(f'Modality {m} has columns that the table lacks ({some(wrong) or "none at all"}): '
-                            f'name columns, or give positions from 0 to {n-1}.')
+            raise DataError(
+                f'Modality {m} has columns that the table lacks ({first_few(wrong) or "none at all"}): '
+                f'name columns, or give positions from 0 to {n - 1}.'
+            )
         groups[str(m)] = np.array(where)
     return groups
 
+
 def side_by_side(
     X,  # `Cohort`, MuData, or dict of tables
-)->tuple: # One DataFrame, NaN where a sample lacks a modality; and modality -> its columns
+) -> tuple:  # One DataFrame, NaN where a sample lacks a modality; and modality -> its columns
     "Several tables as one, for scikit-learn's tools: `BalancedClassifier(modalities=...)` tells them apart again"
     tables, samples, _ = read_tables(X)
     tables = {m: t.add_prefix(f'{m}: ').reindex(samples) for m, t in tables.items()}
     return pd.concat(tables.values(), axis=1), {m: list(t.columns) for m, t in tables.items()}
 
 # %% ../nbs/13_classifier.ipynb #0467d9f6
-def read_table(self:BalancedClassifier, X, y=None, fitting=False):
-    "One table as modalities, and its rows; with `fitting` labels too"
-    if not fitting and not hasattr(self, 'columns_'):
-        raise DataError(f'The classifier was fitted with tables of {some(self.fitted_.reference.columns)}: give new samples the same way, as a dict.')
-    known = getattr(self, 'feature_names_in_', None)
-    if not fitting and known is not None and isinstance(X, pd.DataFrame) and set(X.columns)==set(known) and len(X.columns)==len(known): X = X[list(known)]
-    rows = X.index if isinstance(X, pd.DataFrame) and X.index.is_unique else None
-    finite = True if self.modalities is None else 'allow-nan'
-    options = dict(dtype=np.float64, ensure_all_finite=finite, reset=fitting, ensure_min_samples=2 if fitting else 1)
-    if fitting:
-        X, y = validate_data(self, X, y, **options)
-        self.columns_ = column_groups(self.modalities, getattr(self, 'feature_names_in_', X.shape[1]))
-    else: X = validate_data(self, X, **options)
-    rows, columns = pd.RangeIndex(len(X)) if rows is None else rows, getattr(self, 'feature_names_in_', np.arange(X.shape[1]))
-    return {m: pd.DataFrame(X[:, c], rows, columns[c].astype(str)) for m, c in self.columns_.items()}, rows, y
-
-def is_many(X): return not issparse(X) and (isinstance(X, (Cohort, Mapping)) or is_mudata(X)) # some sparse matrices are dicts
-
-BalancedClassifier.read_table = read_table
-
-# %% ../nbs/13_classifier.ipynb #aca3a55f
-def cohort_of(self:BalancedClassifier, X, y):
-    "Checked samples that have all modalities, with class codes as labels"
-    if is_many(X):
-        for name in ('columns_', 'n_features_in_', 'feature_names_in_'): vars(self).pop(name, None)
-        tables, samples, own = read_tables(X)
-        y = read_target(X, y, samples, own).to_numpy()
-    else: tables, samples, y = self.read_table(X, y, fitting=True)
-    words = sum(isinstance(c, str) for c in y)
-    if 0 < words < len(y): raise DataError(f'{words} of {plural(len(y), "label")} are words and the others are not: write all alike, as in labels.astype(str).')
-    check_classification_targets(y)
-    self.classes_, codes = np.unique(y, return_inverse=True)
-    if len(self.classes_) < 2: raise DataError(f'All samples are of one class ({self.classes_[0]}): give samples of another class too.')
-    codes = pd.Series([f'{c:04d}' for c in codes], samples)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning)           # its sentences about odd columns go to the account
-        cohort = X.relabel(codes) if isinstance(X, Cohort) else Cohort(tables, codes)
-    complete = cohort.complete()
-    self.account_ = list(complete.account)
-    if len(complete) < len(cohort): warnings.warn(self.account_[-1] + '; they can be predicted.', stacklevel=3)
-    if len(complete.classes) < len(self.classes_):
-        raise DataError(f'No sample of class {some(set(self.classes_)-set(self.classes_[complete.classes.astype(int)]))} '
-                        f'has all of {some(complete.modalities)}: leave out a modality, or that class.')
-    taken = [m for m in complete.modalities if m in ('fused', 'predicted', 'probability', 'decided', 'true')]
-    if taken: raise DataError(f'{some(taken)}: this name has a meaning in predictions and reports; rename that modality.')
-    flat = [m for m in complete.modalities if np.ptp(complete.array(m), 0).max()==0]
-    if flat: raise DataError(f'{some(flat)}: every column is constant; leave that modality out.')
-    return complete
-
-BalancedClassifier.cohort_of = cohort_of
-
-# %% ../nbs/13_classifier.ipynb #d8ab6bd2
-def joint_of(self:BalancedClassifier, cohort):
-    "The `Joint` for a cohort: sizes that do not fit are lowered, and said"
-    N, least, name = len(cohort), cohort.counts.min(), self.classes_[int(cohort.counts.idxmin())]
-    for n, low, why in (('inner', 2, 'hold out 2 parts or more, or there is nothing to stop by and to grade on'),
-                        ('seeds', 1, 'train one network or more'), ('epochs', 0, 'give a whole number'), ('patience', 0, 'give a whole number'),
-                        ('K', 1, 'give the number of neighbours'), ('edges_per_node', 1, 'give the mean number of neighbours')):
-        if not isinstance(v := getattr(self, n), Integral if n!='edges_per_node' else Real) or v < low: raise DataError(f'{n} is {v!r}: {why}.')
-    for n, v in (('lr', self.lr), ('weight_decay', self.weight_decay)):
-        if not isinstance(v, Real) or not v >= 0: raise DataError(f'{n} is {v!r}: it must be 0 or more.')
-    if not isinstance(self.hidden, (tuple, list)): raise DataError(f'hidden is {self.hidden!r}: give a width for each hidden layer, as in (64,), or () for none.')
-    if not isinstance(self.method, (str, Method, type(None))):
-        raise DataError(f'method is {self.method!r}: give a name that methods() lists, or a Method such as BMM(alpha=.1).')
-    if least < 2: raise DataError(f'Class {name} has one sample with all modalities, and a part of each class is held out in turn: give it two or more, or leave it out.')
-    sizes = {n: (getattr(self, n), int(most), why)
-             for n, most, why in (('inner', least, f'class {name} has {least} samples'), ('K', N-1, f'there are {N} samples'),
-                                  ('edges_per_node', N-1, f'there are {N} samples'))}
-    for n, (asked, most, why) in sizes.items():
-        if asked <= most: continue
-        self.account_.append(f'{n} is {most} instead of {asked}, because {why}')
-        warnings.warn(self.account_[-1], stacklevel=3)
-    method = make_method(self.method) if isinstance(self.method, str) else BMM(distil=False) if self.method is None else self.method
-    if isinstance(self.method, str) and method.scales_gradients: method.apply = 'lr' # the optimiser is Adam, which undoes a scaled gradient
-    if len(cohort.modalities)==1 and isinstance(method, BMM):
-        self.account_.append('one modality: nothing to balance it with, so it is trained plainly')
-        method = Method()
-    features = ({m: 'raw' if t.shape[1] <= 2000 else 'pca' for m, t in cohort.modalities.items()}
-                if isinstance(self.features, str) and self.features=='auto' else self.features)
-    rs = self.random_state
-    same = {n: getattr(self, n) for n in ('network_features', 'components', 'neighbour_weight', 'dropout', 'lr', 'weight_decay', 'epochs', 'patience', 'seeds')}
-    return Joint(method=method, features=features, hidden=tuple(self.hidden), seed=int(rs) if isinstance(rs, Integral) else check_random_state(rs).randint(2**31-1),
-                 **{n: min(asked, most) for n, (asked, most, _) in sizes.items()}, **same)
-
-BalancedClassifier.joint_of = joint_of
-
-# %% ../nbs/13_classifier.ipynb #aef038fc
-def fit(self:BalancedClassifier,
-    X,       # Dict of DataFrames, `Cohort`, MuData, DataFrame or `(N, d)` array
-    y=None,  # Labels of any type: by sample id for several tables, in the order of rows for one
-)->BalancedClassifier:
-    "Learn from all samples that have all modalities; `DataError` says what is wrong with the others"
-    cohort = self.cohort_of(X, y)
-    model, self.y_ = self.joint_of(cohort), cohort.y
-    with threadpool_limits(self.threads), tqdm(total=2+model.seeds, disable=not self.verbose, desc='features and network') as bar:
-        fitted = FittedJoint(replace(model, seeds=0), cohort)          # its networks are trained here, one step of the bar each
-        bar.update()
-        fitted.model, graph = model, fitted.reference.graph()
-        for s in range(model.seeds):
-            bar.set_description(f'network {s+1} of {model.seeds}')
-            fitted.runs.append(model.train_joint(cohort, whole(cohort), np.arange(1), fitted.x, graph, s))
-            bar.update()
-        bar.set_description('held-out patients')
-        self.fitted_, self.tables_, self.samples_ = fitted, cohort.modalities, cohort.samples
-        self.held_out_ = held_out_heads(fitted, cohort.samples, self.classes_)
-        self.silenced_ = held_out_silenced(fitted, cohort.samples, self.classes_)
-        self.records_ = records(fitted)
-        for run in fitted.runs: slim(run)
-        bar.update()
-    return self
-
-BalancedClassifier.fit = fit
+def is_many(X):
+    return not issparse(X) and (
+        isinstance(X, (Cohort, Mapping)) or is_mudata(X)
+    )  # some sparse matrices are dicts
 
 # %% ../nbs/13_classifier.ipynb #d3466a0c
 def held_out_mean(fitted, values):
     "Mean over seeds of what siblings say of the samples they held out: `(N, C)` for each head in `values(run)`"
-    parts = [{h: held_out(p, run.valid, run.group)[0].T.double().numpy() for h, p in values(run).items()} for run in fitted.runs]
+    parts = [
+        {
+            h: gather_held_out(p, run.valid, run.group)[0].T.double().numpy()
+            for h, p in values(run).items()
+        }
+        for run in fitted.runs
+    ]
     total = {h: sum(p[h] for p in parts) for h in parts[0]}
-    return {h: p/p.sum(1, keepdims=True) for h, p in total.items()}
+    return {h: p / p.sum(1, keepdims=True) for h, p in total.items()}
+
 
 def held_out_heads(fitted, samples, classes):
     "Head -> DataFrame of held-out probabilities"
+
     def values(run):
         with torch.no_grad():
             out = run.evaluate()
-            return {m: u.softmax(1) for m, u in zip(fitted.nodes, out.uni)} | {'fused': run.method.predict(run, out)}
-    return {h: pd.DataFrame(p, samples, classes) for h, p in held_out_mean(fitted, values).items()}
+            return {m: u.softmax(1) for m, u in zip(fitted.nodes, out.uni)} | {
+                'fused': run.method.predict(run, out)
+            }
+
+    return {
+        h: pd.DataFrame(p, samples, classes) for h, p in held_out_mean(fitted, values).items()
+    }
+
 
 def held_out_silenced(fitted, samples, classes):
     "Modality -> DataFrame of the fused head's held-out probabilities when that modality says nothing"
+
     def values(run):
         said = {}
         for m, name in enumerate(fitted.nodes):
-            x = [torch.zeros_like(z) if i==m else z for i, z in enumerate(run.batch.x)]
-            with torch.no_grad(): said[name] = run.method.predict(run, run.method.forward(run_on(run), Batch(x, None, None, run.batch.graph)))
+            x = [torch.zeros_like(z) if i == m else z for i, z in enumerate(run.batch.x)]
+            with torch.no_grad():
+                said[name] = run.method.predict(
+                    run, run.method.forward(run_on(run), Batch(x, None, None, run.batch.graph))
+                )
         return said
-    return {h: pd.DataFrame(p, samples, classes) for h, p in held_out_mean(fitted, values).items()}
+
+    return {
+        h: pd.DataFrame(p, samples, classes) for h, p in held_out_mean(fitted, values).items()
+    }
 
 # %% ../nbs/13_classifier.ipynb #c124352a
 def records(fitted):
     "Weights over time: seed, epoch, modality, F, r, k; empty for a method that keeps none"
-    rows = [dict(seed=s, epoch=t, modality=m, F=float(F[0, i]), r=float(r[0, i]), k=float(k[0, i]))
-            for s, run in enumerate(fitted.runs) for t, F, r, k in getattr(run.method, 'records', []) for i, m in enumerate(fitted.nodes)]
+    rows = [
+        dict(seed=s, epoch=t, modality=m, F=float(F[0, i]), r=float(r[0, i]), k=float(k[0, i]))
+        for s, run in enumerate(fitted.runs)
+        for t, F, r, k in getattr(run.method, 'records', [])
+        for i, m in enumerate(fitted.nodes)
+    ]
     return pd.DataFrame(rows, columns=['seed', 'epoch', 'modality', 'F', 'r', 'k'])
+
 
 def slim(run):
     "Keep of a run what prediction needs: without optimiser and memory, and the network of all patients only"
     plain = type(run.method).forward is Method.forward and not list(run.method.parameters())
-    run.opt = run.batch = run.valid = run._seen = None
-    for e in run.net.encoders: e._input = None
-    if not plain: return                                       # a method of its own may need all replicas
+    run.optimizer = run.batch = run.valid = run._seen = None
+    for e in run.net.encoders:
+        e._input = None
+    if not plain:
+        return  # a method of its own may need all replicas
     run.R = 1
-    for p in run.net.parameters(): p.data, p.grad = p.data[:1].clone(), None
-
-# %% ../nbs/13_classifier.ipynb #10e96100
-def new_tables(self:BalancedClassifier,
-    X,  # As for `fit`
-)->tuple: # Modality -> DataFrame with the rows that have it, sample ids in order
-    "New samples, checked; columns are found by name, and those that were not fitted are named in a warning"
-    check_is_fitted(self)
-    if is_many(X): tables, samples, _ = read_tables(X)
-    else: tables, samples, _ = self.read_table(X)
-    if not len(samples): raise DataError('No new sample: the tables have no row.')
-    known, tables = self.fitted_.reference.columns, {m: t.set_axis(t.columns.astype(str), axis=1) for m, t in tables.items()}
-    strange = ([m for m in tables if m not in known]
-               + [f'{m}: {some(t.columns.difference(known[m]))}' for m, t in tables.items() if m in known and len(t.columns.difference(known[m]))])
-    if strange: warnings.warn(f'Not seen at fit, so not read: {some(strange)}.', stacklevel=3)
-    tables = {m: self.fitted_.reference.matched(m, t) for m, t in tables.items() if m in known}
-    tables = {m: check_values(m, t, remedy='only rows: every fitted feature is read')[0] for m, t in tables.items() if len(t)}
-    bare = samples[~samples.isin([s for t in tables.values() for s in t.index])]
-    if len(bare): raise DataError(f'{plural(len(bare), "new sample")} without any of {some(known)} ({some(bare)}): give at least one modality.')
-    return {m: t for m, t in tables.items() if len(t)}, samples
-
-# %% ../nbs/13_classifier.ipynb #a6ff31fd
-def heads(self:BalancedClassifier, X)->dict: # Head -> DataFrame `(n, C)`; NaN where a patient lacks the modality of a head
-    "What every head says of new samples: each modality's own, and the fused one"
-    tables, samples = self.new_tables(X)
-    with threadpool_limits(self.threads), torch.no_grad(): said = self.fitted_.predict_heads(tables)
-    return {h: p.loc[samples].astype(float).set_axis(self.classes_, axis=1) for h, p in said.items()}
-
-def predict_proba(self:BalancedClassifier, X)->np.ndarray: # `(n, C)`, columns in the order of `classes_`
-    "Class probabilities of the fused head, one row a sample"
-    p = self.heads(X)['fused'].to_numpy()
-    return p/p.sum(1, keepdims=True)
-
-def predict(self:BalancedClassifier, X)->np.ndarray: # `(n,)`
-    "The likeliest class of each sample"
-    best = self.predict_proba(X).argmax(1)
-    return self.classes_[best]
-
-BalancedClassifier.new_tables, BalancedClassifier.heads, BalancedClassifier.predict_proba, BalancedClassifier.predict = new_tables, heads, predict_proba, predict
-
-# %% ../nbs/13_classifier.ipynb #92af0b21
-def accuracy(self:BalancedClassifier,
-    X,                   # As for `predict`
-    y=None,              # As for `fit`
-    sample_weight=None,  # `(n,)`
-)->float:
-    "Accuracy, scikit-learn's score of classifiers"
-    if is_many(X):
-        tables, samples, own = read_tables(X)
-        y = read_target(X, y, samples, own).to_numpy()
-    return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
-
-BalancedClassifier.score = accuracy
+    for p in run.net.parameters():
+        p.data, p.grad = p.data[:1].clone(), None
 
 # %% ../nbs/13_classifier.ipynb #9d923699
 def load_classifier(
-    path, # As `pickle` or `BalancedClassifier.save` wrote it
-)->BalancedClassifier:
+    path,  # As `pickle` or `BalancedClassifier.save` wrote it
+) -> BalancedClassifier:
     "A fitted classifier from a file that you trust; `DataError` for any other file"
-    if not Path(path).is_file(): raise DataError(f'{path}: there is no such file; make it with clf.save(path) or `bmm fit`.')
-    try: clf = pickle.loads(Path(path).read_bytes())
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, ValueError) as e:
-        raise DataError(f'{path}: not a classifier that this version can read ({e}); fit it again.') from e
-    if not isinstance(clf, BalancedClassifier): raise DataError(f'{path}: holds a {type(clf).__name__}, not a BalancedClassifier; name the file that `bmm fit` wrote.')
+    if not Path(path).is_file():
+        raise DataError(
+            f'{path}: there is no such file; make it with clf.save(path) or `bmm fit`.'
+        )
+    try:
+        clf = pickle.loads(Path(path).read_bytes())
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        AttributeError,
+        ImportError,
+        IndexError,
+        KeyError,
+        ValueError,
+    ) as e:
+        raise DataError(
+            f'{path}: not a classifier that this version can read ({e}); fit it again.'
+        ) from e
+    if not isinstance(clf, BalancedClassifier):
+        raise DataError(
+            f'{path}: holds a {type(clf).__name__}, not a BalancedClassifier; name the file that `bmm fit` wrote.'
+        )
     return clf
-
-def save(self:BalancedClassifier, path)->Path:
-    "Write the fitted classifier to a file; `load_classifier` reads it"
-    check_is_fitted(self)
-    Path(path).write_bytes(pickle.dumps(self))
-    return Path(path)
-
-BalancedClassifier.save = save
 
 # %% ../nbs/13_classifier.ipynb #114bdbb3
 def without_modalities(
-    clf:BalancedClassifier, # Fitted anew on each training fold
-    cohort:Cohort,          # Complete
-    splits,                 # `Splits` or `Folds`
-)->pd.DataFrame:            # Long: repeat, fold, hidden, given, metric, value
+    clf: BalancedClassifier,  # Fitted anew on each training fold
+    cohort: Cohort,  # Complete
+    splits,  # `Splits` or `Folds`
+) -> pd.DataFrame:  # Long: repeat, fold, hidden, given, metric, value
     "Accuracy and macro-F1 on test patients from whom modalities are hidden"
     folds, names, rows = as_folds(cohort, splits), list(cohort.modalities), []
-    served = {'nothing': names} | {m: [n for n in names if n!=m] for m in names if len(names) > 1} | {f'all but {m}': [m] for m in names if len(names) > 2}
+    served = (
+        {'nothing': names}
+        | {m: [n for n in names if n != m] for m in names if len(names) > 1}
+        | {f'all but {m}': [m] for m in names if len(names) > 2}
+    )
     for r, (fit, test) in enumerate(zip(folds.fit, folds.test)):
-        learned, new = clone(clf).fit(cohort.subset(cohort.samples[fit])), cohort.subset(cohort.samples[test])
+        learned, new = (
+            clone(clf).fit(cohort.subset(cohort.samples[fit])),
+            cohort.subset(cohort.samples[test]),
+        )
         for hidden, given in served.items():
             guess = learned.predict({m: new.modalities[m] for m in given})
-            for metric, v in {'accuracy': accuracy_score(new.labels, guess), 'macro-F1': f1_score(new.labels, guess, average='macro')}.items():
-                rows.append(dict(repeat=folds.repeat[r], fold=folds.fold[r], hidden=hidden, given=', '.join(given), metric=metric, value=v))
+            for metric, v in {
+                'accuracy': accuracy_score(new.labels, guess),
+                'macro-F1': f1_score(new.labels, guess, average='macro'),
+            }.items():
+                rows.append(
+                    dict(
+                        repeat=folds.repeat[r],
+                        fold=folds.fold[r],
+                        hidden=hidden,
+                        given=', '.join(given),
+                        metric=metric,
+                        value=v,
+                    )
+                )
     return pd.DataFrame(rows)
 
 # %% ../nbs/13_classifier.ipynb #017ae1eb
 def contributions(
-    full:pd.DataFrame,  # `(n, C)` probabilities with everything
-    without:dict,       # Modality -> the same without it; NaN rows for patients who lack it anyway
-)->pd.DataFrame:        # Columns predicted, probability, the modalities (nats), decided
+    full: pd.DataFrame,  # `(n, C)` probabilities with everything
+    without: dict,  # Modality -> the same without it; NaN rows for patients who lack it anyway
+) -> pd.DataFrame:  # Columns predicted, probability, the modalities (nats), decided
     "What each modality adds to the log-probability of the predicted class"
     best = full.to_numpy().argmax(1)
     log = lambda p: np.log(np.maximum(p.to_numpy()[np.arange(len(p)), best], 1e-12))
-    delta = pd.DataFrame({m: log(full)-log(p) for m, p in without.items()}, full.index)
-    return (pd.DataFrame(dict(predicted=full.columns[best], probability=full.to_numpy().max(1)), full.index)
-            .join(delta).assign(decided=delta.fillna(-np.inf).idxmax(axis=1)))
-
-def decide(self:BalancedClassifier, X)->pd.DataFrame: # A row a sample: predicted, probability, a column a modality (nats), decided
-    "Prediction of new samples, and which modality decided it"
-    tables, samples = self.new_tables(X)
-    full, without = self.heads(tables)['fused'].loc[samples], {}
-    for m in tables:
-        others = {n: t for n, t in tables.items() if n!=m}
-        served = samples[samples.isin([s for t in others.values() for s in t.index]) & samples.isin(tables[m].index)]
-        found = self.heads({n: t.loc[t.index.intersection(served, sort=False)] for n, t in others.items()})['fused'] if len(served) else full.iloc[:0]
-        without[m] = found.reindex(samples)
-    for s in samples[~np.logical_or.reduce([p.notna().any(axis=1) for p in without.values()])]:      # one modality only: it is compared with the classes' shares
-        without[next(m for m, t in tables.items() if s in t.index)].loc[s] = np.bincount(self.y_)/len(self.y_)
-    return contributions(full, without)
-
-BalancedClassifier.decide = decide
-
-# %% ../nbs/13_classifier.ipynb #d3ec92a8
-def top_features(self:BalancedClassifier,
-    top:int=10,     # Features of each modality and class
-    steps:int=16,   # Of the integral
-)->pd.DataFrame:    # Columns modality, class, rank, feature, attribution, level, overlap, correlation
-    "Features that speak most for each class, and how far the networks agree on them"
-    from bmm.report import feature_table                       # it imports this module
-    return feature_table(self, top, steps)
-
-def explain(self:BalancedClassifier,
-    X,              # New samples, as for `predict`
-    top:int=10,     # Features of each sample
-    steps:int=16,   # Of the integral
-)->pd.DataFrame:    # Columns sample, predicted, rank, modality, feature, value (standard deviations from the mean), attribution (log-odds)
-    "Features of each new sample that moved its prediction most; below zero: they spoke against it"
-    from bmm.report import patient_table                       # it imports this module
-    return patient_table(self, X, top, steps)
-
-def report(self:BalancedClassifier,
-    draws:int=1000,    # Shuffles and bootstrap draws
-    top:int=10,        # Features of each modality and class
-):                     # A `Report`: its tables by title, `table()`, `to_html(path)`, and as text
-    "Grades, gate, weights, fusion, calibration, deciders and features of a fitted classifier"
-    from bmm.report import make_report                         # it imports this module
-    return make_report(self, draws, top)
-
-BalancedClassifier.top_features, BalancedClassifier.explain, BalancedClassifier.report = top_features, explain, report
+    delta = pd.DataFrame({m: log(full) - log(p) for m, p in without.items()}, full.index)
+    return (
+        pd.DataFrame(
+            dict(predicted=full.columns[best], probability=full.to_numpy().max(1)), full.index
+        )
+        .join(delta)
+        .assign(decided=delta.fillna(-np.inf).idxmax(axis=1))
+    )
