@@ -1,32 +1,38 @@
+# Makes the environment and passes on to doit. Without make: python -m doit list
 PYTHON ?= python3
 VENV   ?= .venv
-BIN    := $(VENV)/bin
-# Small matrices run fastest with one thread each; the runner uses the second core for a second notebook.
-export OMP_NUM_THREADS := 1
+RUN    := $(VENV)/bin/python -m doit
+# uv does not read PIP_FIND_LINKS. A folder of wheels then serves both installers.
+UV     := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(VENV)/bin/uv pip install --compile-bytecode --python $(VENV)/bin/python
 
-.PHONY: figures test export docs
+.PHONY: figures paper test docs readme export release-check
 
-figures: export                        ## every notebook, table and figure: make figures [COHORT=tcga-brca|synthetic|digits|folder]
-	@$(BIN)/bmm reproduce $(if $(COHORT),--cohort "$(COHORT)") $(ARGS)
+figures: $(VENV)/.done        ## all tables and figures: make figures [COHORT=name or folder] [PROFILE=standard]
+	@$(RUN) $(ARGS) figures cohort="$(COHORT)" profile="$(PROFILE)"
 
-test: $(VENV)/.done                    ## every notebook in its fast profile, and the repository's own consistency
-	$(BIN)/python -m pytest -q -n 2 tests $(ARGS)
+paper: $(VENV)/.done          ## the full run on the cohort of the paper; refreshes the tracked files
+	@$(RUN) $(ARGS) paper
 
-export: $(VENV)/.done                  ## notebooks -> bmm/*.py
-	@$(BIN)/nbdev_export
+test: $(VENV)/.done           ## every notebook in the fast profile, and the repository
+	@$(RUN) test
 
-docs: export $(VENV)/.docs             ## the documentation site, offline, in _site/html
-	@$(BIN)/bmm site docs
+docs: $(VENV)/.docs           ## the documentation in _site/html
+	@$(RUN) docs
 
-# Compiled once here, or every kernel compiles torch again where Python may not write bytecode.
-# uv does not read PIP_FIND_LINKS, so it is passed on: a folder of wheels then serves both installers.
+readme export: $(VENV)/.done  ## README.md, or bmm/, from the notebooks
+	@$(RUN) $@
+
+release-check: $(VENV)/.done  ## fails on stale outputs
+	@$(RUN) release_check
+
 $(VENV)/.done: settings.ini setup.py constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q uv && UV_FIND_LINKS="$$PIP_FIND_LINKS" $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python \
-	  -c constraints.txt -e '.[dev]' || $(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	@echo "Installing bmm with PyTorch, scikit-learn and Jupyter (1 to 2 minutes, about 1.5 GB) in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install -q uv && $(UV) -c constraints.txt -e '.[dev]' \
+	  || $(VENV)/bin/pip install -c constraints.txt -e '.[dev]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.done
-	UV_FIND_LINKS="$$PIP_FIND_LINKS" $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[docs]' \
-	  || $(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	@echo "Installing Sphinx in $(VENV)"
+	@$(UV) -c constraints.txt -e '.[dev,docs]' || $(VENV)/bin/pip install -c constraints.txt -e '.[dev,docs]'
 	@touch $@

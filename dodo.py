@@ -57,10 +57,7 @@ def check_cohort(run):
     def check():
         if run.cohort in nbs.EMBEDDED:
             return None
-        try:
-            from bmm.data.datasets import load_cohort
-        except ImportError:
-            from bmm.cohort import load_cohort
+        from bmm.data.datasets import load_cohort
         try:
             load_cohort(run.cohort, data=run.data or None)
         except ValueError as error:

@@ -168,10 +168,7 @@ def folder_hash(folder: Path) -> str:
 
 def find_paper_cohort(data=None) -> Path | None:
     """Return the folder of the paper's cohort, or `None` if it is not on this machine."""
-    try:
-        from bmm.data.datasets import find_tcga
-    except ImportError:
-        from bmm.cohort import find_tcga
+    from bmm.data.datasets import find_tcga
     found = find_tcga(data)
     return found[1] if found else None
 

@@ -272,6 +272,15 @@ def mathjax() -> Path:
     return Path(found[0])
 
 
+def write_front_page():
+    """Fill in version, repository and picture of the front page."""
+    picture = [file for file in ('method.svg', 'method.png') if (ROOT/'figures'/file).exists()]
+    page = templates.from_string((ROOT/'docs'/'index.md').read_text(encoding='utf-8'))
+    text = page.render(version=nbs.settings()['version'], repository=nbs.settings()['git_url'],
+                       picture=(picture or [''])[0])
+    (PAGES/'index.md').write_text(text, encoding='utf-8')
+
+
 def write_site():
     """Write everything that Sphinx reads to _site/pages."""
     shutil.rmtree(ROOT/'_site', ignore_errors=True)
@@ -279,6 +288,7 @@ def write_site():
                                      'progress.py')
     shutil.copytree(ROOT/'docs', PAGES, ignore=ignored)
     shutil.copytree(ROOT/'figures', PAGES/'figures')
+    write_front_page()
     shutil.copy(mathjax(), PAGES/'_static'/'mathjax.js')
     for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'LICENSE', 'CITATION.cff'):
         shutil.copy(ROOT/name, PAGES)

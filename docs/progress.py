@@ -47,7 +47,7 @@ class Progress(ConsoleReporter):
         rest = [max(scale*self.meta[name]['seconds'] - (now-begin), 0)
                 for name, begin in list(self.started.items())]
         rest += [scale*seconds for seconds in list(self.waiting.values())]
-        return f'about {readable(max(sum(rest)/2, max(rest, default=0)))} left'
+        return f'about {readable(max(sum(rest)/2, *rest, 1))} left' if rest else 'none left'
 
     def execute_task(self, task):
         if task.name in self.meta:

@@ -143,3 +143,33 @@ def test_results_have_captions():
 def test_durations_are_readable():
     from progress import readable
     assert [readable(t) for t in (5, 89, 120, 3600)] == ['5 s', '89 s', '2 min', '60 min']
+
+
+class Example:
+    """A documented class."""
+
+    def method(
+        self,
+        x: int,  # First
+        y: dict = (
+            None  # Second, `(n,)`
+        ),
+        **options,  # Third
+    ) -> tuple[
+        int, int
+    ]:  # Two numbers
+        """Do nothing."""
+
+
+def test_comments_become_fields(monkeypatch):
+    docments = pytest.importorskip('docments')
+    monkeypatch.setattr(Example.method, '__module__', 'bmm.example')
+    assert docments.fields(Example.method) == [
+        ':param x: First', ':type x: int', ':param y: Second, ``(n,)``', ':type y: dict',
+        ':param options: Third', ':returns: Two numbers', ':rtype: tuple[int, int]']
+
+
+def test_markdown_becomes_rst():
+    docments = pytest.importorskip('docments')
+    assert docments.to_rst('`x`s, classes_ and *y of $C$') == (
+        r'``x``\ s, classes\_ and \*y of :math:`C`')
