@@ -10,7 +10,7 @@ UV     := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(VENV)/bin/uv pip install --compile-
 figures: $(VENV)/.done        ## all tables and figures: make figures [COHORT=name or folder] [PROFILE=standard]
 	@$(RUN) $(ARGS) figures cohort="$(COHORT)" profile="$(PROFILE)"
 
-paper: $(VENV)/.done          ## the full run on the cohort of the paper; refreshes the tracked files
+paper: export                    ## the full run on the cohort of the paper; refreshes the tracked files
 	@$(RUN) $(ARGS) paper
 
 test: $(VENV)/.done           ## every notebook in the fast profile, and the repository

@@ -16,15 +16,33 @@ MACHINE = re.compile(r'\b(seconds?|s|ms|minutes|time|times|speed\w*|faster|MB|GB
 SKIPPED = re.compile(r'^(bench_|wall_times|.*_cost$)')
 
 
-def is_number(column: pd.Series) -> bool:
-    """Return whether a column contains numbers other than whole ones, which name a row."""
-    return pd.api.types.is_float_dtype(column)
+def numbers_in(value) -> list[float]:
+    """Return the numbers of a cell such as 0.903 or '0.903 [0.873, 0.934]'."""
+    text = '' if pd.isna(value) else str(value).replace('−', '-')
+    return [float(found) for found in re.findall(r'(?<![\w.])[-+]?\d+\.?\d*(?:e-?\d+)?', text)]
+
+
+def kind_of(column: pd.Series) -> str:
+    """Return 'text', 'whole' or 'number'; text that contains decimals counts as numbers."""
+    if pd.api.types.is_float_dtype(column):
+        return 'number'
+    if pd.api.types.is_integer_dtype(column):
+        return 'whole'
+    return 'number' if column.astype(str).str.contains(r'\d\.\d').mean() > .3 else 'text'
+
+
+def choose_keys(old: pd.DataFrame, names: list[str]) -> list[str]:
+    """Return the columns that identify rows: text, and whole numbers if text is not enough."""
+    kinds = {name: kind_of(old[name]) for name in names}
+    keys = [name for name in names if kinds[name] == 'text']
+    if not keys or old.duplicated(keys).any():
+        keys = [name for name in names if kinds[name] != 'number']
+    return keys
 
 
 def with_keys(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Index a table by some columns, and number the rows that share all of them."""
-    parts = [table[key].astype(str) for key in keys]
-    rows = pd.Series('', table.index).str.cat(parts, sep=' | ') if keys else pd.Series(
+    rows = table[keys].fillna('–').astype(str).agg(' | '.join, axis=1) if keys else pd.Series(
         'row', table.index)
     return table.set_index([rows, rows.groupby(rows).cumcount()])
 
@@ -34,20 +52,21 @@ def moved(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
     lines = [f'column {name!r} is gone' for name in old if name not in new]
     lines += [f'column {name!r} is new' for name in new if name not in old]
     shared = [name for name in old if name in new]
-    numbers = [name for name in shared if is_number(old[name]) or is_number(new[name])]
-    keys = [name for name in shared if name not in numbers]
-    numbers = [name for name in numbers if not MACHINE.search(name)]
+    keys = choose_keys(old, shared)
+    values = [name for name in shared if name not in keys and not MACHINE.search(name)]
     old, new = with_keys(old, keys), with_keys(new, keys)
     lines += [f'row {row[0]!r} is gone' for row in old.index.difference(new.index)]
     lines += [f'row {row[0]!r} is new' for row in new.index.difference(old.index)]
     for row in old.index.intersection(new.index):
-        for name in numbers:
-            before, after = pd.to_numeric(
-                pd.Series([old.loc[row, name], new.loc[row, name]]), errors='coerce')
-            close = np.isclose(before, after, rtol=0, atol=TOLERANCE, equal_nan=True)
-            if not close:
-                change = after-before
-                lines.append(f'{row[0]}, {name}: {before:.4g} -> {after:.4g} ({change:+.4f})')
+        for name in values:
+            cells = old.at[row, name], new.at[row, name]
+            before, after = map(numbers_in, cells)
+            same = len(before) == len(after) and np.allclose(
+                before, after, rtol=0, atol=TOLERANCE+1e-9)
+            if not same:
+                largest = max(np.abs(np.subtract(before, after)), default=0) if len(
+                    before) == len(after) else np.nan
+                lines.append(f'{row[0]}, {name}: {cells[0]} -> {cells[1]} ({largest:.4f})')
     return lines
 
 
@@ -59,7 +78,7 @@ def read(path: Path) -> pd.DataFrame:
         return pd.DataFrame()
 
 
-def renamed(name: str, table: pd.DataFrame, others: dict) -> list[str]:
+def with_columns(table: pd.DataFrame, others: dict) -> list[str]:
     """Return the names of the other tables with the same columns."""
     return [other for other, columns in others.items() if columns == list(table)]
 
@@ -76,7 +95,7 @@ def main(old: Path, new: Path) -> int:
         if SKIPPED.match(name):
             continue
         if name not in after:
-            like = renamed(name, table, added)
+            like = with_columns(table, added)
             lines = [f'the file is missing{f", perhaps renamed to {like}" if like else ""}']
         else:
             lines = moved(table, after[name])
