@@ -45,7 +45,7 @@ def check_choice(
 class Profile:
     "Sizes of one run of the notebooks"
 
-    name: str  # `'full'` or `'fast'`
+    name: str  # `'full'`, `'standard'` or `'fast'`
     samples: int | None  # Samples kept of the cohort, stratified by class; `None` keeps all
     features: int | None  # Features kept per modality, evenly spaced; `None` keeps all
     folds: int  # Folds of cross-validation
@@ -62,6 +62,7 @@ PROFILES = {
     p.name: p
     for p in [
         Profile('full', None, None, 5, 10, 100, 100, 300, 1000, (511, 2000), 50),
+        Profile('standard', None, None, 5, 2, 50, 40, 120, 200, (511,), 10),
         Profile('fast', 90, 60, 3, 1, 8, 5, 12, 50, (60, 120), 4),
     ]
 }
@@ -131,7 +132,6 @@ def class_palette(
 
     names = list(classes)
     return dict(zip(names, sns.husl_palette(len(names), s=0.65, l=0.7)))
-
 
 # %% ../nbs/00_core.ipynb #f301aaf8
 def figures_dir() -> Path:
