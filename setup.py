@@ -24,6 +24,7 @@ setup(
     package_data={cfg['lib_path']: ['py.typed', '*.pyi']},
     python_requires='>='+cfg['min_python'],
     install_requires=words('requirements'),
-    extras_require={extra: words(f'{extra}_requirements') for extra in ('mudata', 'dev', 'docs')},
+    extras_require={
+        extra: words(f'{extra}_requirements') for extra in ('mudata', 'dev', 'docs')},
     entry_points=dict(console_scripts=words('console_scripts'),
                       nbdev=[f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]))

@@ -246,7 +246,7 @@ def stop_kernels():
             process.kill()
 
 
-logging.getLogger('papermill').addHandler(logging.NullHandler())    # failures are reported below
+logging.getLogger('papermill').addHandler(logging.NullHandler())   # failures are returned
 
 
 def kernel_variables(figures: Path, cohort: str, data=None) -> dict[str, str]:
@@ -296,7 +296,8 @@ def execute(
     manager = type('KernelManager', (QuietKernelManager,), dict(variables=variables))
     try:
         papermill.execute_notebook(
-            str(notebook), str(output), parameters=dict(profile=profile), cwd=str(notebook.parent),
+            str(notebook), str(output), parameters=dict(profile=profile),
+            cwd=str(notebook.parent),
             kernel_name='python3', language='python', kernel_manager_class=manager,
             shutdown_kernel='immediate', start_timeout=180, execution_timeout=timeout,
             extra_arguments=['--log-level=CRITICAL', '--HistoryManager.enabled=False'],
@@ -305,9 +306,11 @@ def execute(
         reason = f'{error.ename}: {error.evalue}'
         return failure_text(notebook.stem, error.cell_index, error.source, reason)
     except DeadKernelError:
-        return failure_text(notebook.stem, last, '', 'The kernel died, probably out of memory.')
+        reason = 'The kernel died, probably out of memory.'
+        return failure_text(notebook.stem, last, '', reason)
     except CellTimeoutError:
-        return failure_text(notebook.stem, last, '', f'The cell took more than {timeout} s.')
+        reason = f'The cell took more than {timeout} s.'
+        return failure_text(notebook.stem, last, '', reason)
     return ''
 
 
@@ -403,8 +406,8 @@ class Run:
         seconds = {}
         for notebook in find_notebooks():
             if self.output(notebook).exists():
-                executed = json.loads(self.output(notebook).read_text(encoding='utf-8'))
-                seconds[notebook.stem] = round(executed['metadata']['papermill']['duration'], 1)
+                nb = json.loads(self.output(notebook).read_text(encoding='utf-8'))
+                seconds[notebook.stem] = round(nb['metadata']['papermill']['duration'], 1)
         return seconds
 
     def expected_seconds(self) -> dict[str, float]:

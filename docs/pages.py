@@ -166,7 +166,8 @@ class Result:
 def last_paragraph(markdown: str) -> str:
     """Return the last paragraph of prose."""
     paragraphs = [part.strip() for part in markdown.split('\n\n')]
-    prose = [part for part in paragraphs if part and not part.startswith(('#', '|', '```', '$$'))]
+    other = ('#', '|', '```', '$$')
+    prose = [part for part in paragraphs if part and not part.startswith(other)]
     return prose[-1] if prose else ''
 
 
@@ -229,8 +230,15 @@ def site_notebook(nb):
 def table_markdown(path: Path) -> str:
     """Return the first rows of a table, numbers with three decimals."""
     table = pd.read_csv(path).head(LONGEST_TABLE)
-    text = table.astype(object).map(lambda v: v.replace('|', r'\|') if isinstance(v, str) else v)
+    text = table.astype(object).map(
+        lambda cell: cell.replace('|', r'\|') if isinstance(cell, str) else cell)
     return text.to_markdown(index=False, floatfmt='.3f', missingval='–')
+
+
+def best_format(path: Path) -> Path:
+    """Return the SVG of a figure if there is one."""
+    drawing = path.with_suffix('.svg')
+    return drawing if drawing.exists() else path
 
 
 def section_of(notebook: Path) -> dict:
@@ -239,7 +247,7 @@ def section_of(notebook: Path) -> dict:
     results = results_of(nb)
     names = nb.metadata.get('bmm', {}).get('files', [])
     figures = {path.read_bytes(): path for path in (ROOT/'figures').glob('*.png')}
-    shown = [dict(file=figures[result.data].name, caption=result.caption)
+    shown = [dict(file=best_format(figures[result.data]).name, caption=result.caption)
              for result in results if result.kind == 'png' and result.data in figures]
     code = '\n'.join(nbs.code_of(nb))
     tables = []
@@ -291,7 +299,8 @@ def write_site():
     write_front_page()
     shutil.copy(mathjax(), PAGES/'_static'/'mathjax.js')
     for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'LICENSE', 'CITATION.cff'):
-        shutil.copy(ROOT/name, PAGES)
+        text = (ROOT/name).read_text(encoding='utf-8')
+        (PAGES/name).write_text(text.replace('](docs/', ']('), encoding='utf-8')
     notebooks = [path for path in nbs.find_notebooks() if path.stem != 'index']
     (PAGES/'nbs').mkdir()
     for notebook in notebooks:

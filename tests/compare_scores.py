@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 TOLERANCE = .002
-MACHINE = re.compile(r'\b(seconds?|s|ms|minutes|time|times|speed\w*|faster|MB|GB|memory)\b', re.I)
+MACHINE = re.compile(
+    r'\b(seconds?|s|ms|minutes|time|times|speed\w*|faster|MB|GB|memory)\b', re.IGNORECASE)
 SKIPPED = re.compile(r'^(bench_|wall_times|.*_cost$)')
 
 

@@ -37,7 +37,8 @@ def folder(tmp_path, monkeypatch):
     write_cohort(tmp_path/'turned', 0)
     write_cohort(tmp_path/'gaps', 6)
     tables, labels = write_cohort(tmp_path/'plain', 0)
-    content = dict(tables={m: t.T.to_dict() for m, t in tables.items()}, labels=labels.to_dict())
+    rows = {name: table.T.to_dict() for name, table in tables.items()}
+    content = dict(tables=rows, labels=labels.to_dict())
     (tmp_path/'cohort.json').write_text(json.dumps(content))
     monkeypatch.chdir(tmp_path)
 
