@@ -125,8 +125,8 @@ def task_test():
 
 def task_release_check():
     """The consistency of the repository, stale outputs included."""
-    tests = 'tests/test_repository.py'
-    return simple(task_release_check.__doc__, command('-m', 'pytest', '-q', '--release', tests))
+    check = command('-m', 'pytest', '-q', '--release', 'tests/test_repository.py')
+    return simple(task_release_check.__doc__, check)
 
 
 def task_docs():

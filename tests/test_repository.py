@@ -82,7 +82,8 @@ def test_names_of_the_package_resolve():
     code = 'import bmm; print(*[getattr(bmm, name).__name__ for name in bmm.__all__])'
     found = python('-c', code)
     assert found.returncode == 0, found.stderr
-    assert found.stdout.split() == python('-c', 'import bmm; print(*bmm.__all__)').stdout.split()
+    names = python('-c', 'import bmm; print(*bmm.__all__)').stdout.split()
+    assert found.stdout.split() == names
 
 
 def test_version_is_the_one_of_the_settings():

@@ -130,7 +130,8 @@ def test_set_up_is_one_fold():
 
 
 def test_results_have_captions():
-    table = new_output('display_data', data={'text/markdown': '*Caption*\n\n| a |\n|---|\n| 1 |'})
+    text = '*Caption*\n\n| a |\n|---|\n| 1 |'
+    table = new_output('display_data', data={'text/markdown': text})
     image = new_output('display_data', data={'image/png': 'AAAA'})
     nb = new_notebook(cells=[new_markdown_cell('# T\n\nFirst.\n\nFigure 1. What it shows.'),
                              new_code_cell('a', outputs=[image]),
