@@ -52,19 +52,6 @@ def simple(doc, *actions):
     return {key: value for key, value in task('', *actions, doc=doc).items() if key != 'name'}
 
 
-def check_cohort(run):
-    """Return an action that fails early if the cohort cannot be read."""
-    def check():
-        if run.cohort in nbs.EMBEDDED:
-            return None
-        from bmm.data.datasets import load_cohort
-        try:
-            load_cohort(run.cohort, data=run.data or None)
-        except ValueError as error:
-            return TaskFailed(str(error))
-    return check
-
-
 def is_current(run, notebook):
     """Return a function that compares a finished output with the present code and cohort."""
     return lambda: run.is_current(notebook)
@@ -80,15 +67,13 @@ def notebook_action(run, notebook):
 
 def notebook_tasks(group, run):
     """Yield one task per notebook: two at a time, then benchmarks alone, then the index."""
-    yield task('cohort', check_cohort(run))
     expected = run.expected_seconds()
     earlier = []
     for notebook in sorted(nbs.find_notebooks(), key=nbs.reads_results):
         before = list(earlier) if nbs.reads_results(notebook) else []
         meta = dict(run=run, notebook=notebook, seconds=expected[notebook.stem])
         yield task(notebook.stem, notebook_action(run, notebook), meta=meta,
-                   task_dep=[f'{group}:cohort', *before],
-                   uptodate=[is_current(run, notebook)])
+                   task_dep=before, uptodate=[is_current(run, notebook)])
         earlier.append(f'{group}:{notebook.stem}')
 
 

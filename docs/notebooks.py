@@ -351,6 +351,17 @@ class Run:
         stamp = read_stamp(self.output(notebook))
         return {**stamp, **self.stamp(notebook)} == stamp
 
+    def cohort_problem(self) -> str:
+        """Return why the cohort cannot be read, empty if it can be."""
+        if self.cohort in EMBEDDED:
+            return ''
+        from bmm.data.datasets import load_cohort
+        try:
+            load_cohort(self.cohort, data=self.data or None)
+        except ValueError as error:
+            return str(error)
+        return ''
+
     def execute(self, notebook: Path) -> str:
         """Run one notebook, and replace its earlier output only if it succeeds.
 

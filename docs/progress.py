@@ -15,6 +15,8 @@ def readable(seconds: float) -> str:
 class Progress(ConsoleReporter):
     """Show how many notebooks are done, which are running, and how long is left."""
 
+    bar = None
+
     def initialize(self, tasks, selected_tasks):
         chosen = with_dependencies(tasks, selected_tasks)
         self.meta = {task.name: task.meta for task in chosen if task.meta}
@@ -25,6 +27,9 @@ class Progress(ConsoleReporter):
         self.lock = threading.RLock()
         if self.meta:
             run = self.run = next(iter(self.meta.values()))['run']
+            problem = run.cohort_problem()
+            if problem:
+                sys.exit(f'bmm: {problem}')
             print(f'Cohort {run.cohort}, profile {run.profile}: {self.total} of '
                   f'{len(self.meta)} notebooks to run, {self.left()}.', flush=True)
         self.bar = tqdm(total=self.total, disable=None if self.total else True, leave=False,
@@ -83,6 +88,8 @@ class Progress(ConsoleReporter):
             self.failures.append(dict(task=task, exception=fail))
 
     def complete_run(self):
+        if self.bar is None:    # the cohort could not be read
+            return
         self.bar.close()
         for failure in self.failures:
             print(f'\n{failure["task"].name}: {failure["exception"].get_msg().strip()}')
