@@ -69,7 +69,7 @@ PROFILES = {
     p.name: p
     for p in [
         Profile('full', None, None, 5, 10, 100, 100, 300, 1000, (511, 2000), 50),
-        Profile('standard', None, None, 5, 2, 50, 40, 120, 200, (511,), 10),
+        Profile('standard', None, None, 5, 1, 50, 40, 100, 200, (511,), 10),
         Profile('fast', 90, 60, 3, 1, 8, 5, 12, 50, (60, 120), 4),
     ]
 }
