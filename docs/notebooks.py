@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import threading
+import warnings
 import weakref
 from configparser import ConfigParser
 from dataclasses import dataclass
@@ -357,7 +358,8 @@ class Run:
             return ''
         from bmm.data.datasets import load_cohort
         try:
-            load_cohort(self.cohort, data=self.data or None)
+            with warnings.catch_warnings(action='ignore'):    # the notebooks show them
+                load_cohort(self.cohort, data=self.data or None)
         except ValueError as error:
             return str(error)
         return ''
@@ -426,10 +428,10 @@ class Run:
 
         The first guess of a profile is the committed full run, cut to a limit.
         """
-        limit = dict(full=3600, standard=30, fast=12).get(self.profile, 60)
+        limit = dict(full=3600, standard=40, fast=12)[self.profile]
         table = ROOT/'figures'/'wall_times.csv'
         full = pd.read_csv(table).set_index('notebook').seconds if table.exists() else {}
-        guess = {nb.stem: min(full.get(nb.stem, limit), limit) for nb in find_notebooks()}
+        guess = {nb.stem: min(full.get(nb.stem, 30), limit) for nb in find_notebooks()}
         return {**guess, **self.recorded_seconds()}
 
 

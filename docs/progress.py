@@ -47,7 +47,8 @@ class Progress(ConsoleReporter):
 
     def left(self) -> str:
         """Estimate the time left from the durations of earlier runs and of this one."""
-        scale = self.spent/self.expected if self.expected else 1.
+        # A minute of weight on the recorded durations keeps the first estimates steady.
+        scale = (self.spent+60)/(self.expected+60)
         now = time.monotonic()
         rest = [max(scale*self.meta[name]['seconds'] - (now-begin), 0)
                 for name, begin in list(self.started.items())]
