@@ -241,13 +241,19 @@ def best_format(path: Path) -> Path:
     return drawing if drawing.exists() else path
 
 
+def from_top(caption: str) -> str:
+    """Make the links of a caption to other notebooks start from the top of the pages."""
+    return re.sub(r'\]\((?=[\w-]+\.ipynb)', '](nbs/', caption)
+
+
 def section_of(notebook: Path) -> dict:
     """Return the figures and tables that a notebook has written to figures/."""
     nb = nbformat.read(notebook, 4)
     results = results_of(nb)
     names = nb.metadata.get('bmm', {}).get('files', [])
     figures = {path.read_bytes(): path for path in (ROOT/'figures').glob('*.png')}
-    shown = [dict(file=best_format(figures[result.data]).name, caption=result.caption)
+    shown = [dict(file=best_format(figures[result.data]).name,
+                  caption=from_top(result.caption))
              for result in results if result.kind == 'png' and result.data in figures]
     code = '\n'.join(nbs.code_of(nb))
     tables = []
