@@ -15,7 +15,7 @@ import notebooks as nbs
 
 ROOT = nbs.ROOT
 PAGES = ROOT/'_site'/'pages'
-ROOMS = ['core', 'data', 'graph', 'models', 'information', 'balance', 'evaluation', 'study',
+ROOMS = ['core', 'data', 'graph', 'models', 'information', 'balance', 'evaluation',
          'classifier', 'report']      # order of the API pages; other modules follow
 LONGEST_TABLE = 100                   # rows shown; the file holds all of them
 templates = jinja2.Environment(
