@@ -1,4 +1,6 @@
 # Makes the environment and passes on to doit. Without make: python -m doit list
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV   ?= .venv
 RUN    := $(VENV)/bin/python -m doit
@@ -28,7 +30,7 @@ release-check: $(VENV)/.done  ## fails on stale outputs
 $(VENV)/.done: settings.ini setup.py constraints.txt
 	@echo "Installing bmm with PyTorch, scikit-learn and Jupyter (1 to 2 minutes, about 1.5 GB) in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install -q uv && $(UV) -c constraints.txt -e '.[dev]' \
+	@$(VENV)/bin/pip install -q uv && $(UV) -c constraints.txt -e '.[dev]' 2>&1 | grep -v '^ [-+~]' \
 	  || $(VENV)/bin/pip install -c constraints.txt -e '.[dev]'
 	@touch $@
 
