@@ -255,11 +255,14 @@ class Modulated(Scheduled):
                 parameter.grad.mul_(factor)
 
     def scale_encoder_gradients(self, run, factors, head=False):
-        "`scale` for each encoder by its factors `(M, R)`; with head=True for its block of the head too"
+        "`scale` for each encoder by its factors `(M, R)`; with head=True for the head too"
         for m in range(run.M):
             self.scale(run.net.encoder_parameters(m), factors[m])
             if head:
                 self.scale(run.net.head.block_parameters(m), factors[m])
+        if head:
+            # each modality has one of M equal parts of the bias
+            self.scale(run.net.head.shared_parameters(), factors.mean(0))
 
     def step(self, run, batch):
         "The usual step, then the correction of scaled steps"

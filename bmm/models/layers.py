@@ -42,19 +42,21 @@ class ReplicaLinear(nn.Module):
         d: int,  # Inputs
         h: int,  # Outputs
         rngs: list[torch.Generator],  # R generators, one a replica
+        bias: bool = True,  # Whether the map has a bias
     ):
         super().__init__()
         bound = (6 / (d + h)) ** 0.5
         weights = [(2 * torch.rand(h, d, generator=rng) - 1) * bound for rng in rngs]
         self.weight = nn.Parameter(torch.stack(weights))
-        self.bias = nn.Parameter(torch.zeros(len(rngs), h, 1))
+        self.bias = nn.Parameter(torch.zeros(len(rngs), h, 1)) if bias else None
 
     def forward(
         self,
         x: torch.Tensor,  # `(d, N)` shared by all replicas, or `(R, d, N)`
     ) -> torch.Tensor:  # `(R, h, N)`
         "One batched product for all replicas"
-        return torch.bmm(self.weight, x.expand(len(self.weight), -1, -1)).add_(self.bias)
+        product = torch.bmm(self.weight, x.expand(len(self.weight), -1, -1))
+        return product if self.bias is None else product.add_(self.bias)
 
 # %% ../../nbs/05_layers.ipynb #9b8ab672
 class ReplicaDropout(nn.Module):
@@ -158,7 +160,7 @@ def propagate_all(
 
 
 class AdditiveHead(nn.Module):
-    "Logits of each modality, and their sum"
+    "Logits of each modality, and their sum; one bias, of which every modality has an equal part"
 
     def __init__(
         self,
@@ -167,7 +169,9 @@ class AdditiveHead(nn.Module):
         rngs: list[torch.Generator],  # As for `ReplicaLinear`
     ):
         super().__init__()
-        self.blocks = nn.ModuleList([ReplicaLinear(d, classes, rngs) for d in widths])
+        blocks = [ReplicaLinear(d, classes, rngs, bias=False) for d in widths]
+        self.blocks = nn.ModuleList(blocks)
+        self.bias = nn.Parameter(torch.zeros(len(rngs), classes, 1))
 
     def forward(
         self,
@@ -176,16 +180,20 @@ class AdditiveHead(nn.Module):
     ) -> tuple:  # `uni` and `fused`, as in `Output`
         "Representations to logits"
         products = [block.weight @ z for block, z in zip(self.blocks, h)]
-        propagated = propagate_all(products, graph)
-        uni = [z + block.bias for z, block in zip(propagated, self.blocks)]
+        part = self.bias / len(self.blocks)
+        uni = [z + part for z in propagate_all(products, graph)]
         return uni, sum(uni)
 
     def block_parameters(
         self,
         m: int,  # Number of the modality
     ) -> list:  # Tensors `(R, ...)`
-        "Weights that belong to modality m"
+        "Weights that belong to modality m alone"
         return list(self.blocks[m].parameters())
+
+    def shared_parameters(self) -> list:  # Tensors `(R, ...)`
+        "Weights that serve all modalities: the bias"
+        return [self.bias]
 
 # %% ../../nbs/05_layers.ipynb #f6e66641
 class MultiHead(AdditiveHead):
@@ -201,10 +209,10 @@ class MultiHead(AdditiveHead):
         products = [own.weight @ z for own, z in zip(self.own, h)]
         *uni, fused = propagate_all([*products, together], graph)
         uni = [u + own.bias for u, own in zip(uni, self.own)]
-        return uni, fused + sum(block.bias for block in self.blocks)
+        return uni, fused + self.bias
 
     def block_parameters(self, m):
-        "Weights that belong to modality m"
+        "Weights that belong to modality m alone"
         return [*super().block_parameters(m), *self.own[m].parameters()]
 
 # %% ../../nbs/05_layers.ipynb #924f4ec5
@@ -226,7 +234,11 @@ class SharedHead(nn.Module):
         return uni, sum(uni) / len(uni)
 
     def block_parameters(self, m):
-        "Weights that belong to modality m: all of them, since they are shared"
+        "Weights that belong to modality m alone: none"
+        return []
+
+    def shared_parameters(self):
+        "Weights that serve all modalities: all of them"
         return list(self.block.parameters())
 
 
@@ -234,6 +246,10 @@ class CosineHead(AdditiveHead):
     "Scaled cosines between representations and class vectors, and their sum"
 
     scale = 10.0
+
+    def __init__(self, widths, classes, rngs):
+        super().__init__(widths, classes, rngs)
+        self.bias = None
 
     def forward(self, h, graph):
         "Representations to logits: `uni` and `fused`, as in `Output`"
@@ -243,6 +259,10 @@ class CosineHead(AdditiveHead):
             cosines.append(class_vectors @ functional.normalize(z, dim=-2))
         uni = propagate_all(cosines, graph)
         return list(uni), sum(uni)
+
+    def shared_parameters(self):
+        "Weights that serve all modalities: none, since there is no bias"
+        return []
 
 
 HEADS = dict(additive=AdditiveHead, multi=MultiHead, shared=SharedHead, cosine=CosineHead)
