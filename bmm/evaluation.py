@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['PAPER_TABLE3', 'calibration_error', 'score', 'sample_hash', 'as_folds', 'are_probabilities', 'check_probabilities',
            'cross_validate', 'corrected_t', 'compare_configuration', 'compare', 'check_no_leak', 'rotated_features',
-           'raw_coordinates', 'logistic_regression', 'train_and_predict', 'check_codes', 'Baseline', 'out_of_fold',
-           'held_out_f1', 'InnerSelection', 'strongest_features', 'join_strongest', 'TunedLogisticRegression',
-           'modality_sets']
+           'raw_coordinates', 'logistic_regression', 'train_and_predict', 'check_codes', 'Baseline', 'held_out_f1',
+           'InnerSelection', 'strongest_features', 'join_strongest', 'TunedLogisticRegression', 'modality_sets']
 
 # %% ../nbs/03_evaluation.ipynb #58654f35
 import hashlib
@@ -19,7 +18,7 @@ import pandas as pd
 from .core import DataError, check_choice, first_few, spawn_seeds
 from .data.cohort import Cohort
 from .data.compression import Rotation, compress
-from .data.splits import Folds, Splits
+from .data.splits import Folds, Splits, out_of_fold
 from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import f_classif
@@ -403,24 +402,6 @@ class Baseline:
         return make_pipeline(StandardScaler(), model) if scale else model
 
 # %% ../nbs/03_evaluation.ipynb #536e6f7e
-def out_of_fold(
-    model,  # Has `fit_predict(cohort, folds)`
-    cohort: Cohort,  # The cohort to learn
-    folds: Folds,  # `R` replicas
-    k: int = 5,  # Inner folds
-    seed: int = 0,  # Of the inner splits
-) -> np.ndarray:  # `(R, N, C)`; NaN outside a replica's training fold
-    "Probabilities of each row of the training fold, predicted while it was held out"
-    inner = folds.inner(cohort, k, seed)
-    inner_proba = model.fit_predict(cohort, inner)
-    out = np.full((len(folds), *inner_proba.shape[1:]), np.nan)
-    for proba, r, held_out in zip(
-        inner_proba, inner.repeat, inner.test
-    ):  # `repeat` is the outer replica
-        out[r, held_out] = proba[held_out]
-    return out
-
-
 def held_out_f1(
     model,  # Has `fit_predict(cohort, folds)`
     cohort: Cohort,  # The cohort to learn
