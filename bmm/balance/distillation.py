@@ -23,7 +23,7 @@ from ..models.training import Batch, Method, cross_entropy, masked_mean
 from sklearn.metrics import f1_score
 
 from ..core import DataError, check_choice
-from ..evaluation import out_of_fold
+from ..data.splits import out_of_fold
 
 # %% ../../nbs/09_distillation.ipynb #be519819
 class DistillationTerms(NamedTuple):
