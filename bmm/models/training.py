@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Batch', 'masked_mean', 'cross_entropy', 'macro_f1', 'Method', 'unimodal_losses', 'JointTraining', 'LateFusion',
-           'minibatch_plan', 'pick_samples', 'Run', 'EarlyStopping', 'group_mean', 'validation_loss',
+           'minibatch_plan', 'pick_samples', 'Run', 'EarlyStopping', 'group_mean', 'validation_losses',
            'check_validation', 'make_optimizer', 'train']
 
 # %% ../../nbs/05a_training.ipynb #1798d3b0
@@ -131,6 +131,14 @@ class Method(nn.Module):
         "`(R, C, N)` class probabilities"
         return out.fused.softmax(1)
 
+    def parts(self, run):
+        "Lists of weights that share no gradient: each list is stopped for itself"
+        return [[*run.net.parameters(), *self.parameters()]]
+
+    def part_predictions(self, run, out):
+        "Class probabilities `(R, C, N)` of each part, whose validation loss stops it"
+        return [self.predict(run, out)]
+
 # %% ../../nbs/05a_training.ipynb #a07c6619
 def unimodal_losses(
     out: Output,  # Of the network
@@ -162,6 +170,17 @@ class LateFusion(Method):
     def predict(self, run, out):
         "Mean of the modalities' probabilities"
         return torch.stack([u.softmax(1) for u in out.uni]).mean(0)
+
+    def parts(self, run):
+        "Encoder and classifiers of each modality"
+        head = run.net.head
+        return [
+            [*run.net.encoder_parameters(m), *head.block_parameters(m)] for m in range(run.M)
+        ]
+
+    def part_predictions(self, run, out):
+        "Each modality's own probabilities"
+        return [u.softmax(1) for u in out.uni]
 
 # %% ../../nbs/05a_training.ipynb #40242132
 def minibatch_plan(
@@ -195,9 +214,8 @@ class Run:
     "One training of R replicas: the state that a method sees, and its record"
 
     optimizer: torch.optim.Optimizer  # Made by `train` after the method's `setup`
-    best_epoch: (
-        torch.Tensor
-    )  # `(R,)` epoch whose weights were kept; known when training is over
+    best_epoch: torch.Tensor  # `(R,)` epoch whose weights were kept, of several parts the latest; known when training is over
+    part_epochs: torch.Tensor  # `(P, R)` the same for each of the method's parts
 
     def __init__(
         self,
@@ -315,15 +333,18 @@ def group_mean(
     return (total / count)[group]
 
 
-def validation_loss(
+def validation_losses(
     run: Run,  # With validation samples
-) -> torch.Tensor:  # `(R,)` nats
-    "Negative log-probability of the held-out labels under the method's prediction"
+) -> torch.Tensor:  # `(P, R)` nats
+    "Negative log-probability of the held-out labels under the prediction of each of P parts"
     with torch.no_grad():
-        p = run.method.predict(run, run.evaluate())
+        predictions = run.method.part_predictions(run, run.evaluate())
     y = run.batch.y.expand(run.R, -1).unsqueeze(1)
-    negative_log_p = -p.clamp_min(1e-30).log().gather(1, y).squeeze(1)
-    return group_mean(negative_log_p, run.valid, run.group)
+    losses = []
+    for p in predictions:
+        negative_log_p = -p.gather(1, y).squeeze(1).clamp_min(1e-30).log()
+        losses.append(group_mean(negative_log_p, run.valid, run.group))
+    return torch.stack(losses)
 
 # %% ../../nbs/05a_training.ipynb #dd83d4f8
 def check_validation(
@@ -384,7 +405,7 @@ def train(
     group: torch.Tensor
     | None = None,  # `(R,)` numbers: replicas that share their validation samples; None: each is on its own
     batch_size: int | None = None,  # Samples of a mini-batch; None: full batch
-) -> Run:  # With `.predict()`, `.history()`, `.best_epoch` `(R,)`
+) -> Run:  # With `.predict()`, `.history()`, `.best_epoch` `(R,)`, `.part_epochs` `(P, R)`
     "Train R replicas at once; `DataError` for a wrong head, optimizer or validation mask"
     method = method or Method()
     if method.head not in (None, net.head_name):
@@ -404,10 +425,11 @@ def train(
     run = Run(net, method, batch, valid, group, options)
     method.setup(run)
     run.optimizer = make_optimizer(optimizer, net, method, lr, weight_decay)
-    run.best_epoch = torch.full((run.R,), epochs - 1)
-    stop = None
+    parts = method.parts(run)
+    run.part_epochs = torch.full((len(parts), run.R), epochs - 1)
+    stops = []
     if valid is not None:
-        stop = EarlyStopping([*net.parameters(), *method.parameters()], group, patience)
+        stops = [EarlyStopping(weights, group, patience) for weights in parts]
     for epoch in range(epochs):
         run.progress = epoch / epochs
         method.start_epoch(run)
@@ -417,13 +439,16 @@ def train(
             run.forget()
         run.log.append((epoch, 'train', loss))
         method.end_epoch(run)
-        if stop:
-            loss = validation_loss(run)
-            run.log.append((epoch, 'validation', loss))
-            if not stop.update(epoch, loss):
+        if stops:
+            losses = validation_losses(run)
+            run.log.append((epoch, 'validation', losses.sum(0)))
+            go_on = [stop.update(epoch, loss) for stop, loss in zip(stops, losses)]
+            if not any(go_on):
                 break
-    if stop:
-        run.best_epoch = stop.best_epoch
-        stop.restore()
+    if stops:
+        run.part_epochs = torch.stack([stop.best_epoch for stop in stops])
+        for stop in stops:
+            stop.restore()
         run.forget()
+    run.best_epoch = run.part_epochs.amax(0)
     return run
