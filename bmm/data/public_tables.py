@@ -148,9 +148,7 @@ def write_array(
 def make_arrays(
     folder,  # Holds the five public tables; the arrays are written beside them
     lists: pd.DataFrame | None = None,  # Other patients and features than the committed ones
-) -> (
-    pd.DataFrame
-):  # One row an array: its size, and the largest difference of a feature's mean
+) -> pd.DataFrame:  # An array a row: its size, and the largest difference of a mean
     "Make the arrays of the committed numbers from public tables; raises `DataError`"
     folder = Path(folder)
     found = public_files(folder)
