@@ -66,7 +66,7 @@ def notebook_action(run, notebook):
 
 
 def notebook_tasks(group, run):
-    """Yield one task per notebook: two at a time, then benchmarks alone, then the index."""
+    """Yield one task per notebook: two at a time, then those that read results, one by one."""
     expected = run.expected_seconds()
     earlier = []
     for notebook in sorted(nbs.find_notebooks(), key=nbs.reads_results):

@@ -21,7 +21,7 @@ setup(
     long_description=(here/'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     packages=find_packages(include=[cfg['lib_path'], cfg['lib_path']+'.*']),
-    package_data={cfg['lib_path']: ['py.typed', '*.pyi']},
+    package_data={cfg['lib_path']: ['py.typed', '*.pyi', 'data/*.csv.gz']},
     python_requires='>='+cfg['min_python'],
     install_requires=words('requirements'),
     extras_require={

@@ -122,7 +122,11 @@ def data_get(
         ),
     ] = None,
     source: Annotated[
-        str, typer.Option(help="mogcn: the paper's matrices, 195 MB; xena: UCSC Xena's.")
+        str,
+        typer.Option(
+            help="mogcn: the paper's matrices, 195 MB; public: the tables from which the "
+            "arrays of the committed numbers are made, and these arrays; xena: UCSC Xena's."
+        ),
     ] = 'mogcn',
 ):
     "Fetch a cohort. An interrupted download resumes, and files are checked."
@@ -134,7 +138,12 @@ def data_get(
         raise DataError(
             f'{name!r} cannot be fetched: only tcga-brca needs to be, synthetic and digits are always here.'
         )
-    typer.echo(f'tcga-brca is in {download_cohort(folder=folder, source=source)}')
+    fetched = download_cohort(folder=folder, source=source)
+    if source == 'public':
+        from bmm.data.public_tables import make_arrays
+
+        typer.echo(make_arrays(fetched).round(4).to_string())
+    typer.echo(f'tcga-brca is in {fetched}')
 
 # %% ../nbs/14_cli.ipynb #a04bf183
 @contextmanager

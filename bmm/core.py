@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PROFILES', 'SVG_LIMIT', 'DataError', 'first_few', 'check_choice', 'Profile', 'get_profile', 'spawn_seeds',
-           'set_theme', 'modality_palette', 'class_palette', 'figures_dir', 'cohort_label', 'draw_svg', 'save_fig',
-           'show_table']
+           'set_theme', 'modality_palette', 'class_palette', 'figures_dir', 'cohort_label', 'needs_cohort', 'draw_svg',
+           'save_fig', 'show_table']
 
 # %% ../nbs/00_core.ipynb #2e26c9f7
 import io
@@ -156,6 +156,13 @@ def cohort_label(
     "Name and size of a cohort, or the string itself"
     return cohort if isinstance(cohort, str) else f'{cohort.name}, {len(cohort)} samples'
 
+
+def needs_cohort(
+    cohort,  # A `Cohort`, or a string
+) -> bool:
+    "Whether a figure or table comes from a cohort at all; `'none'` and `'none needed'` do not"
+    return cohort_label(cohort) not in ('none', 'none needed')
+
 # %% ../nbs/00_core.ipynb #02e01a32
 SVG_LIMIT = 400_000  # bytes
 
@@ -181,8 +188,9 @@ def save_fig(
     import matplotlib.pyplot as plt
     from IPython.display import Image, display
 
-    label = f'cohort: {cohort_label(cohort)}'
-    fig.text(1, -0.01, label, ha='right', va='top', fontsize='x-small', color='.4')
+    if needs_cohort(cohort):
+        label = f'cohort: {cohort_label(cohort)}'
+        fig.text(1, -0.01, label, ha='right', va='top', fontsize='x-small', color='.4')
     path = figures_dir() / f'{name}.png'
     fig.savefig(path, metadata={'Software': None})
     vector = draw_svg(fig)
@@ -207,4 +215,5 @@ def show_table(
     df.to_csv(figures_dir() / f'{name}.csv', index=False)
     mixed = df.astype(object)  # keeps whole numbers whole in a row that also has floats
     body = mixed.to_markdown(index=False, floatfmt=f'.{digits}f')
-    return Markdown(f'*{caption} Cohort: {cohort_label(cohort)}.*\n\n{body}')
+    origin = f' Cohort: {cohort_label(cohort)}.' if needs_cohort(cohort) else ''
+    return Markdown(f'*{caption}{origin}*\n\n{body}')

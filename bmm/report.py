@@ -87,7 +87,7 @@ def mean_gradients(
     "Mean gradient on the straight line from zero to the inputs"
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', TqdmWarning)  # captum looks for notebook widgets
-        # Two seconds, which fit and predict do not need
+        # Here and not above: its import takes two seconds, and only explanations need it
         from captum.attr import IntegratedGradients
     # All samples are one example, since the graph connects them
     examples = tuple(u.unsqueeze(0) for u in inputs)
@@ -562,7 +562,8 @@ def draw_calibration(ax, table: pd.DataFrame):
     "Accuracy over confidence; the area of a dot is the share of patients"
     share = table.patients / table.patients.sum()
     ax.plot([0, 1], [0, 1], color='.7')
-    ax.scatter(table.confidence, table.accuracy, s=200 * share + 5)
+    # dots on the border stay whole
+    ax.scatter(table.confidence, table.accuracy, s=200 * share + 5, clip_on=False, zorder=3)
     ax.set(xlabel='mean confidence', ylabel='accuracy', xlim=(0, 1), ylim=(0, 1.05))
 
 

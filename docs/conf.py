@@ -40,4 +40,5 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = dict(
     repository_url=settings['git_url'], use_repository_button=True, use_download_button=False,
-    home_page_in_toc=True, show_toc_level=2, show_navbar_depth=1)
+    home_page_in_toc=True, show_toc_level=2, show_navbar_depth=1,
+    navbar_persistent=[])           # the side bar has the search field

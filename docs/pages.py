@@ -298,8 +298,8 @@ def write_front_page():
 def write_site():
     """Write everything that Sphinx reads to _site/pages."""
     shutil.rmtree(ROOT/'_site', ignore_errors=True)
-    ignored = shutil.ignore_patterns('__pycache__', 'templates', 'notebooks.py', 'pages.py',
-                                     'progress.py')
+    ignored = shutil.ignore_patterns('__pycache__', 'templates', 'notebooks.py', 'staleness.py',
+                                     'pages.py', 'progress.py')
     shutil.copytree(ROOT/'docs', PAGES, ignore=ignored)
     shutil.copytree(ROOT/'figures', PAGES/'figures')
     write_front_page()

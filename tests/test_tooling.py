@@ -7,6 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import notebooks as nbs
 import pages
+import staleness
 
 CODE = '''
 def double(x):
@@ -24,35 +25,45 @@ def double(
 
 
 def test_hash_ignores_prose():
-    assert nbs.normalised(CODE) == nbs.normalised(REWORDED)
-    assert nbs.normalised(CODE) != nbs.normalised(CODE.replace('2', '3'))
+    assert staleness.normalised(CODE) == staleness.normalised(REWORDED)
+    assert staleness.normalised(CODE) != staleness.normalised(CODE.replace('2', '3'))
 
 
 def test_hash_accepts_magics():
-    assert 'run_line_magic' in nbs.normalised('%matplotlib inline')
+    assert 'run_line_magic' in staleness.normalised('%matplotlib inline')
 
 
 def test_imports_are_resolved():
-    file = nbs.ROOT/'bmm'/'models'/'x.py'
-    tree = nbs.parse('from ..core import DataError\nfrom .layers import a\nimport bmm.report')
+    file = staleness.ROOT/'bmm'/'models'/'x.py'
+    tree = staleness.parse('from ..core import DataError\nfrom .layers import a\nimport bmm.report')
     names = {'bmm.core', 'bmm.core.DataError', 'bmm.models.layers', 'bmm.models.layers.a'}
-    assert nbs.dotted_names(tree, file) == names | {'bmm.report'}
-    assert nbs.dotted_names(nbs.parse('bmm.SNF()'), None) == {'bmm.SNF'}
+    assert staleness.dotted_names(tree, file) == names | {'bmm.report'}
+    assert staleness.dotted_names(staleness.parse('bmm.SNF()'), None) == {'bmm.SNF'}
 
 
 def test_only_imported_modules_count():
-    found = nbs.modules_behind('from bmm.core import DataError')
-    assert found == [nbs.ROOT/'bmm'/'core.py']
-    assert nbs.lazy_names()['bmm.SNF'] == 'bmm.graph.snf'
+    found = staleness.modules_behind('from bmm.core import DataError')
+    assert found == [staleness.ROOT/'bmm'/'core.py']
+    assert staleness.lazy_names()['bmm.SNF'] == 'bmm.graph.snf'
+
+
+def test_shown_results_are_as_old_as_their_notebooks():
+    found = {notebook.stem: notebook for notebook in nbs.find_notebooks()}
+    claims, index = found['81_tutorial_paper'], found['index']
+    behind = {notebook.stem for notebook in staleness.results_behind(claims)}
+    assert {'06_rgcn', '22_comparison'} <= behind
+    assert not behind & {'29_benchmarks', '81_tutorial_paper', 'index'}
+    assert claims in staleness.results_behind(index)
+    assert staleness.results_behind(found['06_rgcn']) == []
 
 
 def test_cohort_hash_is_its_content(tmp_path):
     (tmp_path/'labels.csv').write_text('sample,label\na,0\n')
-    first = nbs.folder_hash.__wrapped__(tmp_path)
+    first = staleness.folder_hash.__wrapped__(tmp_path)
     os.utime(tmp_path/'labels.csv', (0, 0))
-    assert nbs.folder_hash.__wrapped__(tmp_path) == first
+    assert staleness.folder_hash.__wrapped__(tmp_path) == first
     (tmp_path/'labels.csv').write_text('sample,label\na,1\n')
-    assert nbs.folder_hash.__wrapped__(tmp_path) != first
+    assert staleness.folder_hash.__wrapped__(tmp_path) != first
 
 
 def write_notebook(path, *sources):
@@ -91,6 +102,18 @@ def test_failure_keeps_earlier_output(run, tmp_path):
     assert run.execute(notebook) == ''
     assert not (run.figures/'first.csv').exists()
     assert (run.figures/'second.csv').exists()
+
+
+def test_readers_of_results_get_the_tables_of_their_run(run, tmp_path, monkeypatch):
+    copy = "(folder/'sum.csv').write_text((folder/'first.csv').read_text() + '!')"
+    code = SAVE.format('own') + chr(10) + copy
+    assert run.execute(write_notebook(tmp_path/'00_x.ipynb', SAVE.format('first'))) == ''
+    monkeypatch.setattr(staleness, 'results_behind', lambda notebook: [])
+    assert 'FileNotFoundError' in run.execute(write_notebook(tmp_path/'82_y.ipynb', code))
+    claims = write_notebook(tmp_path/'81_tutorial_paper.ipynb', code)
+    assert run.execute(claims) == ''
+    assert (run.figures/'sum.csv').read_text() == 'fast!'
+    assert nbs.read_stamp(run.output(claims))['files'] == ['own.csv', 'sum.csv']
 
 
 def test_parameters_cell_is_required(tmp_path):

@@ -583,7 +583,7 @@ def read_xena(
     absent = [name for name in XENA.values() if name not in files]
     if absent:
         raise DataError(
-            f"{folder}: Xena's {first_few(absent)} is not there; "
+            f"{folder}: these files of Xena are missing: {first_few(absent)}; "
             '`bmm data get tcga-brca --source xena` fetches it.'
         )
     labels, label_notes = xena_labels(files[XENA['labels']], column, leave_out)
