@@ -62,9 +62,9 @@ def label_information(
         null = logs[orders, y].sum(1)  # predictions of other samples against these labels
         observed = logs[np.arange(n), y].sum()
         p = (1 + (null >= observed - 1e-9).sum()) / (1 + permutations)
-    sd = terms.std(ddof=1) / n**0.5
     C = np.shape(proba)[1]
-    return make_estimate(terms.mean(), sd, p, 'label', n, (C, C), level)
+    variance = terms.var(ddof=1) / n
+    return make_estimate(terms.mean(), variance, 0.0, p, 'label', n, (C, C), level)
 
 # %% ../../nbs/08a_gate.ipynb #c3d63d9c
 def label_decomposition(
