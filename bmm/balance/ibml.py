@@ -141,13 +141,13 @@ class BIO(Recorded):
 
     def __init__(
         self,
-        laggards_by: str = 'batch',  # Scores that decide who lags: of the `'batch'`, or `'recorded'` in the last epoch
+        strength: str = 'batch',  # Scores ρ that decide which modalities lag: of the `'batch'`, or `'recorded'` in the last epoch
         normalise: bool = False,  # Divide by max(1, number of lagging modalities)
         prior: str = 'uniform',  # Of the classifiers: `'uniform'`, plain cross-entropy; `'empirical'`, class frequencies
         **options,  # Of `Recorded` and `Modulated`
     ):
         super().__init__(**options)
-        self.laggards_by = check_choice('laggards_by', laggards_by, 'batch', 'recorded')
+        self.strength = check_choice('strength', strength, 'batch', 'recorded')
         self.normalise = normalise
         self.prior = check_choice('prior', prior, 'uniform', 'empirical')
 
@@ -170,7 +170,7 @@ class BIO(Recorded):
         "I_m: `(R, M)` bool; all false outside the window"
         if not self.active(run):
             return torch.zeros(run.R, run.M, dtype=torch.bool)
-        uni = out.uni if self.laggards_by == 'batch' else self.recall(batch)[:-1]
+        uni = out.uni if self.strength == 'batch' else self.recall(batch)[:-1]
         return under_optimised(true_class_scores(run, batch, uni, self.score)).T
 
     def loss(self, run, batch, out):
