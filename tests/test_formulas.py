@@ -22,8 +22,9 @@ C, EPOCHS, LR, DECAY, MOMENTUM = 3, 6, .3, .01, .9
 WIDTHS = (3, 4, 5)          # features of the modalities
 HIDDEN = 4
 Y = np.array([0, 1, 2, 0, 1, 2, 0, 1, 0, 0, 0, 1, 2, 0])
-VALID = np.array([[0, 1, 2, 3, 8], [5, 6, 7, 9, 10]])     # samples that a replica holds out
-RTOL, ATOL = 1e-4, 2e-6     # of single precision, after six steps
+VALID = np.array([[0, 1, 2, 3, 4], [5, 6, 7, 8, 11]])      # samples that a replica holds out
+TOLERANCE = dict.fromkeys(METHODS, 1e-5)     # relative; a tenth of it absolute
+TOLERANCE |= {'MMCosine': 1e-4, 'Gradient-Blending': 1e-4}     # short vectors, long loops
 
 
 # The network and its gradients
@@ -495,14 +496,14 @@ def macro_f1(guess, y):
     return np.mean([2*both/max(either, 1) for both, either in cells])
 
 
-def bmm_weights(r, alpha=.5, beta=.1, smoothing=.5):
+def bmm_weights(r, alpha=.5, beta=.1, gamma=.6, smoothing=.5):
     """L_f + Σ k_m L_m with k from macro-F1 on held-out samples (§2.3.3), smoothed."""
     r.forward(r.valid)
     F = np.array([macro_f1(u.argmax(0), Y[r.valid]) for u in r.u])
     F = smoothing*r.kept['F']+(1-smoothing)*F if 'F' in r.kept else F
     r.kept['F'] = F
     ratio = over_others(F)
-    low = F <= (1+.2*(C-1))/C
+    low = F <= gamma/C
     k = np.where(low, np.tanh(beta*ratio), 1-np.tanh(alpha*ratio))
     r.forward()
     return weighted(r, 1, k) | dict(coefficients=k)
@@ -537,7 +538,7 @@ CASES = [
     ('IBML', dict(lam=3.), ibml, 'lagging', {}),
     ('BIO + OGM-GE', {}, bio_ogm_ge, 'coefficients', {}),
     ('BIO + PMR', {}, bio_pmr, 'weights', {}),
-    ('BMM', dict(weights=LossWeights(smoothing=.5), distillation=None, pretrain=False),
+    ('BMM', dict(weights=LossWeights(smoothing=.5), distillation=None, pretrain=False, gamma=.6),
      bmm_weights, 'k', {}),
     ('Joint (every weight 1)', {}, joint, None, {}),
     ('Late fusion', {}, late_fusion, None, {}),
@@ -636,10 +637,11 @@ def of_replica(step, coefficients, r):
     return values.select(REPLICA_AXIS[coefficients], r).detach().double().numpy()
 
 
-def compare(actual, expected, what):
+def compare(actual, expected, rtol, what):
+    """Two dicts of arrays have the same names and values."""
     assert actual.keys() == expected.keys(), what
     for name in expected:
-        np.testing.assert_allclose(actual[name], expected[name], RTOL, ATOL,
+        np.testing.assert_allclose(actual[name], expected[name], rtol, rtol/10,
                                    err_msg=f'{what}, {name}')
 
 
@@ -656,6 +658,7 @@ def test_every_method_has_a_formula():
 @pytest.mark.parametrize('case', CASES, ids=case_name)
 def test_method_follows_its_formula(case, M, R, monkeypatch):
     name, options, formula, coefficients, formula_options = case
+    rtol = TOLERANCE[name]
     monkeypatch.setattr(torch, 'randn', pattern)
     x, initial, steps = trained(name, options, coefficients, M, R, monkeypatch)
     assert len(steps) == EPOCHS
@@ -663,20 +666,20 @@ def test_method_follows_its_formula(case, M, R, monkeypatch):
         features = [z.astype(float) for z in x]
         replica = Replica(initial[r], features, VALID[r], METHODS[name].head or 'additive')
         for t, step in enumerate(steps):
-            what = f'replica {r}, step {t}'
             replica.t = t
             replica.forward()
             expected = formula(replica, **formula_options)
-            gradients = expected['gradients']
+            turns = expected['gradients']
             if not expected.get('done'):
-                replica.descend(gradients, expected.get('lr', LR))
-            turns = gradients if isinstance(gradients, list) else [gradients]
+                replica.descend(turns, expected.get('lr', LR))
+            turns = turns if isinstance(turns, list) else [turns]
             assert len(step['gradients']) == len(turns)
+            what = f'replica {r}, step {t}'
             for actual, wanted in zip(step['gradients'], turns):
-                compare(actual[r], wanted, f'{what}, gradient')
-            np.testing.assert_allclose(step['loss'][r], expected['loss'], RTOL, err_msg=what)
+                compare(actual[r], wanted, rtol, f'{what}, gradient')
+            found, wanted = dict(loss=step['loss'][r]), dict(loss=expected['loss'])
             if coefficients and ('coefficients' in step or 'coefficients' in expected):
-                actual = of_replica(step, coefficients, r)
-                np.testing.assert_allclose(actual, expected['coefficients'], RTOL, ATOL,
-                                           err_msg=f'{what}, {coefficients}')
-            compare(step['weights'][r], replica.w, f'{what}, weight')
+                found[coefficients] = of_replica(step, coefficients, r)
+                wanted[coefficients] = expected['coefficients']
+            compare(found, wanted, rtol, what)
+            compare(step['weights'][r], replica.w, rtol, f'{what}, weight')
