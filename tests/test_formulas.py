@@ -90,7 +90,7 @@ def arrays(tensors, r):
 
 
 def made_up(M, R):
-    """Features, and a network with biases that are not zero, for R replicas."""
+    """Features of M modalities, and the training samples of R replicas."""
     rng = np.random.default_rng(M)
     signal = 1.5*np.eye(C)[Y]
     x = []
