@@ -310,9 +310,10 @@ def training_parts(
 def repeat_replicas(
     net: Network,  # Stays as it is
     which: torch.Tensor,  # Numbers of replicas; one may occur several times
+    data: tuple = (),  # What an encoder may keep and needs no copy: features and graph
 ) -> Network:
     "A network whose replicas are copies of these"
-    copied = copy.deepcopy(net)
+    copied = copy.deepcopy(net, {id(t): t for t in data})
     copied.seeds = [net.seeds[r] for r in which]
     for p in copied.parameters():
         p.data = p.data[which]
@@ -381,7 +382,7 @@ def crossfit_logits(
         held_out = parts[which] == part[:, None]
         batch = batch_of_replicas(run.batch, which, run.batch.mask[which] & ~held_out)
         valid = None if run.valid is None else run.valid[which]
-        net = repeat_replicas(run.net, which)
+        net = repeat_replicas(run.net, which, (*run.batch.x, run.batch.graph))
         method = OneModality(m)
         copies = Run(net, method, batch, valid, torch.arange(len(which)), run.options)
         stage = train_stage(copies, method, memory, m)
