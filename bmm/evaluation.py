@@ -157,20 +157,17 @@ def cross_validate(
     proba = model.fit_predict(cohort, folds)
     proba = check_probabilities(proba, folds, len(cohort.classes), name)
     runs = run_table(cohort, folds, getattr(model, 'learns_from', 'train'))
-    runs.insert(1, 'configuration', name)
-    tables = []
-    for r, test in enumerate(folds.test):
+    rows = []
+    for run, p, test in zip(runs.to_dict('records'), proba, folds.test):
         lacking = np.setdiff1d(np.arange(len(cohort.classes)), cohort.y[test])
         if len(lacking):
             raise DataError(
-                f'No {first_few(cohort.classes[lacking])} among the test rows of replica {r}: '
-                'use stratified splits with fewer folds.'
+                f'No {first_few(cohort.classes[lacking])} among the test rows of repetition '
+                f'{run["repeat"]}, fold {run["fold"]}: use stratified splits with fewer folds.'
             )
-        scores = score(cohort.y[test], proba[r, test], cohort.classes)
-        table = pd.DataFrame(dict(metric=list(scores), value=list(scores.values())))
-        tables.append(table.merge(runs.iloc[[r]], how='cross'))
-    columns = [*runs.columns.drop('split'), 'metric', 'value', 'split']
-    return pd.concat(tables, ignore_index=True)[columns]
+        for metric, value in score(cohort.y[test], p[test], cohort.classes).items():
+            rows.append({**run, 'configuration': name, 'metric': metric, 'value': value})
+    return pd.DataFrame(rows)
 
 # %% ../nbs/03_evaluation.ipynb #fca8efa1
 def corrected_t(
