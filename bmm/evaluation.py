@@ -147,7 +147,7 @@ def check_probabilities(
 # %% ../nbs/03_evaluation.ipynb #f0acbac4
 def cross_validate(
     cohort: Cohort,  # The cohort to learn
-    model,  # Has `fit_predict(cohort, folds)` -> `(R, N, C)` probabilities; `learns_from` is `'train'` if it has none
+    model,  # Has `fit_predict(cohort, folds)` -> `(R, N, C)` probabilities; may have `learns_from`
     splits: 'Splits|Folds',  # Recipe, or folds made for this cohort
     name: str | None = None,  # Name of the configuration; `repr(model)` if not given
 ) -> pd.DataFrame:  # Columns of `run_table`, configuration, metric, value
@@ -172,8 +172,7 @@ def cross_validate(
 # %% ../nbs/03_evaluation.ipynb #fca8efa1
 def corrected_t(
     values: np.ndarray,  # `(J,)` scores, or differences of scores, one a run
-    folds: float
-    | None = None,  # Folds `k` of a repetition, at least 2, without validation rows: the ratio is `1/(k-1)`
+    folds: float | None = None,  # `k`, 2 or more, without validation rows: ratio `1/(k-1)`
     level: float = 0.95,  # Coverage of the interval, 0 to 1
     ratio: float | None = None,  # n_test/n_train, 0 or more; instead of `folds`
 ) -> tuple[
