@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAPER_TABLE3', 'calibration_error', 'score', 'sample_hash', 'as_folds', 'run_table', 'are_probabilities',
-           'check_probabilities', 'cross_validate', 'corrected_t', 'test_to_train', 'metric_range',
+           'check_probabilities', 'cross_validate', 'corrected_t', 'overlap_ratio', 'metric_range',
            'compare_configuration', 'compare', 'check_no_leak', 'rotated_features', 'raw_coordinates',
            'logistic_regression', 'train_and_predict', 'check_codes', 'Baseline', 'held_out_f1', 'InnerSelection',
            'strongest_features', 'join_strongest', 'TunedLogisticRegression', 'modality_sets']
@@ -195,11 +195,11 @@ def corrected_t(
     return mean, mean - half_width, mean + half_width, 2 * stats.t.sf(t, J - 1)
 
 # %% ../nbs/03_evaluation.ipynb #c83819ce
-def test_to_train(
+def overlap_ratio(
     runs: pd.DataFrame,  # Runs of one configuration: columns or index levels of `run_table`
     name: str,  # Of the configuration
 ) -> float:  # n_test/n_train
-    "Ratio that corrects an interval; `DataError` if a repetition is not whole or the table does not say"
+    "Ratio that corrects an interval; `DataError` if a repetition is not whole or the numbers are missing"
     sizes = runs.reindex(columns=['n_train', 'n_valid', 'n_test'])
     if sizes.isna().any(axis=None):
         raise DataError(
@@ -244,7 +244,7 @@ def compare_configuration(
             f'{name!r} has {len(runs)} runs, too few to compare or some of them twice: '
             'score it once, on two folds or more.'
         )
-    ratio = test_to_train(runs, name)
+    ratio = overlap_ratio(runs, name)
     least, most = metric_range(metric)
     mean, *limits, _ = corrected_t(runs.value.to_numpy(), level=level, ratio=ratio)
     low, high = np.clip(limits, least, most)
@@ -260,7 +260,7 @@ def compare_configuration(
         )
     if name == reference:
         return row | dict(difference=0.0, diff_low=np.nan, diff_high=np.nan, p=np.nan)
-    larger = max(ratio, test_to_train(reference_runs, reference))
+    larger = max(ratio, overlap_ratio(reference_runs, reference))
     differences = (runs.value - reference_runs.value).to_numpy()
     mean, *limits, p_value = corrected_t(differences, level=level, ratio=larger)
     low, high = np.clip(limits, least - most, most - least)
