@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAPER_TABLE3', 'calibration_error', 'score', 'sample_hash', 'as_folds', 'run_table', 'are_probabilities',
-           'check_probabilities', 'cross_validate', 'corrected_t', 'test_to_train', 'metric_range',
+           'check_probabilities', 'cross_validate', 'corrected_t', 'overlap_ratio', 'metric_range',
            'compare_configuration', 'compare', 'check_no_leak', 'rotated_features', 'raw_coordinates',
            'logistic_regression', 'train_and_predict', 'check_codes', 'Baseline', 'held_out_f1', 'InnerSelection',
            'strongest_features', 'join_strongest', 'TunedLogisticRegression', 'modality_sets']
@@ -147,7 +147,7 @@ def check_probabilities(
 # %% ../nbs/03_evaluation.ipynb #f0acbac4
 def cross_validate(
     cohort: Cohort,  # The cohort to learn
-    model,  # Has `fit_predict(cohort, folds)` -> `(R, N, C)` probabilities; `learns_from` is `'train'` if it has none
+    model,  # Has `fit_predict(cohort, folds)` -> `(R, N, C)` probabilities; may have `learns_from`
     splits: 'Splits|Folds',  # Recipe, or folds made for this cohort
     name: str | None = None,  # Name of the configuration; `repr(model)` if not given
 ) -> pd.DataFrame:  # Columns of `run_table`, configuration, metric, value
@@ -157,26 +157,22 @@ def cross_validate(
     proba = model.fit_predict(cohort, folds)
     proba = check_probabilities(proba, folds, len(cohort.classes), name)
     runs = run_table(cohort, folds, getattr(model, 'learns_from', 'train'))
-    runs.insert(1, 'configuration', name)
-    tables = []
-    for r, test in enumerate(folds.test):
+    rows = []
+    for run, p, test in zip(runs.to_dict('records'), proba, folds.test):
         lacking = np.setdiff1d(np.arange(len(cohort.classes)), cohort.y[test])
         if len(lacking):
             raise DataError(
-                f'No {first_few(cohort.classes[lacking])} among the test rows of replica {r}: '
-                'use stratified splits with fewer folds.'
+                f'No {first_few(cohort.classes[lacking])} among the test rows of repetition '
+                f'{run["repeat"]}, fold {run["fold"]}: use stratified splits with fewer folds.'
             )
-        scores = score(cohort.y[test], proba[r, test], cohort.classes)
-        table = pd.DataFrame(dict(metric=list(scores), value=list(scores.values())))
-        tables.append(table.merge(runs.iloc[[r]], how='cross'))
-    columns = [*runs.columns.drop('split'), 'metric', 'value', 'split']
-    return pd.concat(tables, ignore_index=True)[columns]
+        for metric, value in score(cohort.y[test], p[test], cohort.classes).items():
+            rows.append({**run, 'configuration': name, 'metric': metric, 'value': value})
+    return pd.DataFrame(rows)
 
 # %% ../nbs/03_evaluation.ipynb #fca8efa1
 def corrected_t(
     values: np.ndarray,  # `(J,)` scores, or differences of scores, one a run
-    folds: float
-    | None = None,  # Folds `k` of a repetition, at least 2, without validation rows: the ratio is `1/(k-1)`
+    folds: float | None = None,  # `k`, 2 or more, without validation rows: ratio `1/(k-1)`
     level: float = 0.95,  # Coverage of the interval, 0 to 1
     ratio: float | None = None,  # n_test/n_train, 0 or more; instead of `folds`
 ) -> tuple[
@@ -199,11 +195,11 @@ def corrected_t(
     return mean, mean - half_width, mean + half_width, 2 * stats.t.sf(t, J - 1)
 
 # %% ../nbs/03_evaluation.ipynb #c83819ce
-def test_to_train(
+def overlap_ratio(
     runs: pd.DataFrame,  # Runs of one configuration: columns or index levels of `run_table`
     name: str,  # Of the configuration
 ) -> float:  # n_test/n_train
-    "Ratio that corrects an interval; `DataError` if a repetition is not whole or the table does not say"
+    "Ratio that corrects an interval; `DataError` if a repetition is not whole or the numbers are missing"
     sizes = runs.reindex(columns=['n_train', 'n_valid', 'n_test'])
     if sizes.isna().any(axis=None):
         raise DataError(
@@ -248,7 +244,7 @@ def compare_configuration(
             f'{name!r} has {len(runs)} runs, too few to compare or some of them twice: '
             'score it once, on two folds or more.'
         )
-    ratio = test_to_train(runs, name)
+    ratio = overlap_ratio(runs, name)
     least, most = metric_range(metric)
     mean, *limits, _ = corrected_t(runs.value.to_numpy(), level=level, ratio=ratio)
     low, high = np.clip(limits, least, most)
@@ -264,7 +260,7 @@ def compare_configuration(
         )
     if name == reference:
         return row | dict(difference=0.0, diff_low=np.nan, diff_high=np.nan, p=np.nan)
-    larger = max(ratio, test_to_train(reference_runs, reference))
+    larger = max(ratio, overlap_ratio(reference_runs, reference))
     differences = (runs.value - reference_runs.value).to_numpy()
     mean, *limits, p_value = corrected_t(differences, level=level, ratio=larger)
     low, high = np.clip(limits, least - most, most - least)
