@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['PROFILES', 'SVG_LIMIT', 'DataError', 'first_few', 'check_choice', 'Profile', 'get_profile', 'spawn_seeds',
            'set_theme', 'modality_palette', 'class_palette', 'figures_dir', 'cohort_label', 'needs_cohort', 'draw_svg',
-           'save_fig', 'show_table']
+           'save_fig', 'show_table', 'optimizer_class']
 
 # %% ../nbs/00_core.ipynb #2e26c9f7
 import io
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +218,24 @@ def show_table(
     body = mixed.to_markdown(index=False, floatfmt=f'.{digits}f')
     origin = f' Cohort: {cohort_label(cohort)}.' if needs_cohort(cohort) else ''
     return Markdown(f'*{caption}{origin}*\n\n{body}')
+
+# %% ../nbs/00_core.ipynb #d9ba5f14
+@lru_cache
+def optimizer_class(
+    name: str,  # Of a class in `torch.optim`, such as `'Adam'` or `'SGD'`
+) -> type:
+    "A class of `torch.optim` that does not import torch's compiler"
+    import torch
+
+    parent = getattr(torch.optim, name)
+
+    def unwrapped(method):
+        "What torch wraps, or the method itself in versions that do not wrap it"
+        return getattr(method, '__wrapped__', method)
+
+    methods = dict(
+        add_param_group=unwrapped(parent.add_param_group),
+        zero_grad=unwrapped(parent.zero_grad),
+        step=torch.no_grad()(unwrapped(parent.step)),
+    )
+    return type(name, (parent,), methods)
