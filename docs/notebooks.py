@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import warnings
@@ -73,11 +74,16 @@ class QuietKernelManager(AsyncKernelManager):
 
 @atexit.register
 def stop_kernels():
-    """Kill all kernels that this process has started."""
+    """Kill all kernels that this process has started, and the workers that they have started."""
     for manager in list(QuietKernelManager.alive):
         process = getattr(manager.provisioner, 'process', None)
-        if process and process.poll() is None:
+        if process is None or process.poll() is not None:
+            continue
+        if os.name == 'nt':
             process.kill()
+        else:
+            # A kernel leads a process group of its own.
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 logging.getLogger('papermill').addHandler(logging.NullHandler())   # failures are returned

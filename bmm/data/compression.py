@@ -15,7 +15,7 @@ from functools import cache, reduce
 import numpy as np
 import scipy.linalg
 import torch
-from ..core import DataError, check_choice, spawn_seeds
+from ..core import DataError, check_choice, optimizer_class, spawn_seeds
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import ThreadpoolController
 from torch.nn.functional import mse_loss
@@ -163,7 +163,7 @@ def train_autoencoders(
     R, N, D = x.shape
     generators = [torch.Generator().manual_seed(int(s)) for s in seeds]
     weights = start_weights(D, n, generators)
-    optimizer = torch.optim.Adam(weights, lr=lr, fused=True)
+    optimizer = optimizer_class('Adam')(weights, lr=lr, fused=True)
     replicas = torch.arange(R)[:, None]
     for epoch in range(epochs):
         order = torch.stack([torch.randperm(N, generator=g) for g in generators])

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from ..core import DataError, check_choice, spawn_seeds
+from ..core import DataError, check_choice, optimizer_class, spawn_seeds
 from scipy.linalg import svd, svdvals
 from scipy.spatial.distance import cdist
 from scipy.special import digamma, ndtri, polygamma, xlogy
@@ -518,7 +518,7 @@ def fit_critic(
         torch.manual_seed(int(seed))
         critic = Critic(x.shape[1], y.shape[1])
     generator = torch.Generator().manual_seed(int(seed))
-    optimiser = torch.optim.Adam(critic.parameters(), lr=lr)
+    optimiser = optimizer_class('Adam')(critic.parameters(), lr=lr)
     best, kept, since = 0.0, weights_of(critic), 0
     for _ in range(epochs):
         for rows in torch.randperm(len(x), generator=generator).split(batch):

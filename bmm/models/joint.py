@@ -144,6 +144,11 @@ class Joint(RGCN):
     inner: int = 5  # K: replicas that hold out a part of the training fold; 0: the folds' own validation rows
     optimizer: str = 'adam'  # Or `'sgd'`
 
+    @property
+    def learns_from(self) -> str:
+        "The whole training fold with inner replicas, otherwise the training rows (`run_table`)"
+        return 'fit' if self.inner else 'train'
+
     def fit_predict(
         self,
         cohort: Cohort,  # Complete for the modalities in use

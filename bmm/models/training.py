@@ -18,7 +18,7 @@ import torch.nn.functional as functional
 from .layers import Network, NoGraph, Output
 from torch import nn
 
-from ..core import DataError, check_choice, first_few
+from ..core import DataError, check_choice, first_few, optimizer_class
 
 # %% ../../nbs/05a_training.ipynb #7a1e65d2
 @dataclass
@@ -387,8 +387,8 @@ def make_optimizer(
     if own:
         groups.append(dict(params=list(own.values()), weight_decay=0.0))
     if name == 'adam':
-        return torch.optim.Adam(groups, lr=lr, fused=True)
-    return torch.optim.SGD(groups, lr=lr, momentum=0.9)
+        return optimizer_class('Adam')(groups, lr=lr, fused=True)
+    return optimizer_class('SGD')(groups, lr=lr, momentum=0.9)
 
 # %% ../../nbs/05a_training.ipynb #641d6dae
 def train(
