@@ -359,10 +359,11 @@ def batch_of_replicas(
 ) -> Batch:
     "The batch of copies of these replicas"
     x = [z if z.ndim == 2 else z[which] for z in batch.x]
-    graph = batch.graph
-    if getattr(graph, 'mix', torch.zeros(0)).ndim == 3:
-        graph = copy.copy(graph)
-        graph.mix = graph.mix[which]
+    mix = getattr(batch.graph, 'mix', torch.zeros(0))
+    if mix.ndim < 3:
+        return Batch(x, batch.y, mask, batch.graph)
+    graph = copy.copy(batch.graph)
+    setattr(graph, 'mix', mix[which])
     return Batch(x, batch.y, mask, graph)
 
 
@@ -478,7 +479,8 @@ class BMM(JointTraining, Modulated):
         "First stage: grade, gate, distil; its result is the start of the second stage"
         super().setup(run)
         self.records = []  # step, F, r, k of each epoch
-        self.scores, self.stages = [], []  # of each epoch: scores `(M, R)`, name of the stage
+        self.scores = []  # `(M, R)` of each epoch of all stages
+        self.early_stages = []  # name of the stage, of each epoch before the second stage
         self.stage_epochs = {}  # stage -> `(M, R)` epoch whose weights each modality kept
         self.F = self.F_fused = self.low = self.k = None
         self.k_fused = torch.ones(run.R)
@@ -501,7 +503,7 @@ class BMM(JointTraining, Modulated):
         method.record = self.record
         stage = train_stage(run, method, self.memory, depends_on)
         self.scores += stage.scores
-        self.stages += [name] * len(stage.scores)
+        self.early_stages += [name] * len(stage.scores)
         self.stage_epochs[name] = stage.epochs
         return stage.logits
 
@@ -556,11 +558,11 @@ class BMM(JointTraining, Modulated):
         if by_ratio:
             self.update_fused_weight(run, self.weights)
 
-    def end_epoch(self, run):
-        "Record the scores, and the stage they belong to"
-        super().end_epoch(run)
-        if self.record:
-            self.stages.append('second stage')
+    @property
+    def stages(self) -> list[str]:
+        "Name of the stage of each epoch in `scores`"
+        second = len(self.scores) - len(self.early_stages)
+        return [*self.early_stages, *['second stage'] * second]
 
     def smoothed(self, before, now):
         "Exponential average of F over epochs"
