@@ -8,11 +8,12 @@ __all__ = ['KEPT', 'with_seed', 'SklearnModel', 'StrongestFeatures', 'SeparateMo
            'plain', 'plain_code', 'plain_scalar', 'plain_sequence', 'plain_set', 'plain_mapping', 'plain_partial',
            'plain_number', 'plain_array', 'plain_tensor', 'plain_column', 'plain_table', 'plain_estimator',
            'plain_module', 'digest', 'cohort_hash', 'block_hash', 'Source', 'without_docstrings', 'imported_names',
-           'parse_source', 'typed_source', 'is_followed', 'read_source', 'definition_of', 'names_used', 'trees_of',
-           'code_behind', 'code_in', 'library_versions', 'model_hash', 'holds_rows_out', 'joint_probabilities',
-           'inner_probabilities', 'held_out_scores', 'Piece', 'kept', 'result_table', 'compute', 'fit_piece', 'Store',
-           'MemoryStore', 'seconds_left', 'readable_time', 'rivals_beside', 'sent_once', 'blocks_of', 'best_settings',
-           'run_ranks', 'declare_pieces', 'Predicted', 'Study']
+           'parse_source', 'typed_source', 'is_followed', 'read_source', 'definition_of', 'names_used', 'typed_trees',
+           'read_definition', 'definition_in_file', 'code_behind', 'code_in', 'library_versions', 'model_hash',
+           'holds_rows_out', 'joint_probabilities', 'inner_probabilities', 'held_out_scores', 'Piece', 'kept',
+           'result_table', 'compute', 'fit_piece', 'Store', 'MemoryStore', 'seconds_left', 'readable_time',
+           'rivals_beside', 'sent_once', 'blocks_of', 'best_settings', 'run_ranks', 'declare_pieces', 'Predicted',
+           'Study']
 
 # %% ../nbs/12d_study.ipynb #747cd34e
 import ast
@@ -585,14 +586,11 @@ def names_used(
                 yield value.__name__, node.attr
 
 # %% ../nbs/12d_study.ipynb #b9e5eac3
-def trees_of(
+def typed_trees(
     module: str,  # Dotted name
-    name: str,  # Defined there
+    name: str,  # Typed into a session there
 ) -> list:  # Syntax trees
-    "The definition of a name"
-    known = read_source(module).definitions
-    if name in known or not name:
-        return known.get(name, [])
+    "A definition that is in no file; warns if it cannot be read"
     text = typed_source(getattr(sys.modules[module], name, None))
     if not text:
         warnings.warn(
@@ -600,6 +598,25 @@ def trees_of(
             'put it into a file.'
         )
     return without_docstrings(ast.parse(text)).body
+
+
+def read_definition(
+    module: str,  # Dotted name
+    trees: list,  # Of one definition there
+) -> tuple[list, set]:  # Its code as text; pairs of module and name that it uses
+    "One definition without format, and what it depends on"
+    used = {pair for tree in trees for pair in names_used(tree, module)} | {(module, '')}
+    found = {definition_of(*pair) for pair in used} - {None}
+    return [ast.dump(tree) for tree in trees], found
+
+
+@lru_cache(maxsize=None)
+def definition_in_file(
+    module: str,  # Dotted name
+    name: str,  # Defined at its top level, or ''
+) -> tuple[list, set]:  # As from `read_definition`
+    "A definition of a module, read once"
+    return read_definition(module, read_source(module).definitions.get(name, []))
 
 
 def code_behind(
@@ -612,10 +629,12 @@ def code_behind(
         module, name = todo.pop()
         if f'{module}:{name}' in code:
             continue
-        trees = trees_of(module, name)
-        code[f'{module}:{name}'] = [ast.dump(tree) for tree in trees]
-        used = {pair for tree in trees for pair in names_used(tree, module)} | {(module, '')}
-        todo += [found for pair in used if (found := definition_of(*pair))]
+        if not name or name in read_source(module).definitions:
+            text, used = definition_in_file(module, name)
+        else:
+            text, used = read_definition(module, typed_trees(module, name))
+        code[f'{module}:{name}'] = text
+        todo += used
     return code
 
 
@@ -901,7 +920,7 @@ def readable_time(
 def rivals_beside(
     models: dict,  # Name -> model, of the user
     cohort: Cohort,  # Its modalities are read
-    without: tuple,  # Names of simple models to leave out
+    without,  # Names of simple models to leave out
     seed: int,  # Of forest and inner folds
 ) -> dict:  # As from `simple_rivals`
     "The simple models of a study; `DataError` for an unknown name, or one that is taken"
@@ -1027,7 +1046,7 @@ class Study:
         simple: bool = True,  # Add the models of `simple_rivals`
         store: str | Path | None = None,  # Folder that keeps results; memory if not given
         *,
-        without: tuple = (),  # Names of simple models to leave out
+        without=(),  # Names of simple models to leave out
         budget: int | None = None,  # Most settings of a model
         rule: str = 'macro-F1',  # Score of held-out rows that chooses a setting, or `'log loss'`
         metric: str = 'macro-F1',  # Score of the test rows that tables and figures show
