@@ -8,12 +8,12 @@ __all__ = ['KEPT', 'with_seed', 'SklearnModel', 'StrongestFeatures', 'SeparateMo
            'plain', 'plain_code', 'plain_scalar', 'plain_sequence', 'plain_set', 'plain_mapping', 'plain_partial',
            'plain_number', 'plain_array', 'plain_tensor', 'plain_column', 'plain_table', 'plain_estimator',
            'plain_module', 'digest', 'cohort_hash', 'block_hash', 'Source', 'without_docstrings', 'imported_names',
-           'parse_source', 'typed_source', 'is_followed', 'read_source', 'definition_of', 'names_used', 'typed_trees',
-           'read_definition', 'definition_in_file', 'code_behind', 'code_in', 'library_versions', 'model_hash',
-           'holds_rows_out', 'joint_probabilities', 'inner_probabilities', 'held_out_scores', 'Piece', 'kept',
-           'result_table', 'compute', 'fit_piece', 'Store', 'MemoryStore', 'seconds_left', 'readable_time',
-           'rivals_beside', 'sent_once', 'blocks_of', 'best_settings', 'run_ranks', 'declare_pieces', 'Predicted',
-           'Study']
+           'parse_source', 'typed_source', 'is_followed', 'read_source', 'definition_of', 'names_used',
+           'read_definition', 'definition_in_file', 'definition_in_text', 'typed_definition', 'code_behind', 'code_in',
+           'library_versions', 'model_hash', 'holds_rows_out', 'joint_probabilities', 'inner_probabilities',
+           'held_out_scores', 'Piece', 'kept', 'result_table', 'fit_piece', 'compute', 'Store', 'MemoryStore',
+           'seconds_left', 'readable_time', 'best_settings', 'run_ranks', 'blocks_of', 'declare_pieces',
+           'rivals_beside', 'Predicted', 'sent_once', 'Study']
 
 # %% ../nbs/12d_study.ipynb #747cd34e
 import ast
@@ -352,39 +352,46 @@ def plain_code(
     content = [list(code.co_names), constants, enclosed, value.__defaults__]
     return [code_name(value), code.co_code.hex(), nested, plain(content)]
 
-
+# %% ../nbs/12d_study.ipynb #9f81734a
 @plain.register
 def plain_scalar(value: None | bool | int | float | complex | str | bytes):
+    "A number or a text"
     return repr(value)
 
 
 @plain.register
 def plain_sequence(value: list | tuple):
+    "Items in order"
     return [plain(item) for item in value]
 
 
 @plain.register
 def plain_set(value: set | frozenset):
+    "Items in any order"
     return ['set', sorted(json.dumps(plain(item)) for item in value)]
 
 
 @plain.register
 def plain_mapping(value: Mapping):
+    "Pairs in order"
     return ['dict', [[plain(key), plain(item)] for key, item in value.items()]]
 
 
 @plain.register
 def plain_partial(value: partial):
+    "A function with some arguments"
     return ['partial', plain(value.func), plain(value.args), plain(value.keywords)]
 
 
 @plain.register
 def plain_number(value: np.generic):
+    "A number of NumPy"
     return plain(value.item())
 
-
+# %% ../nbs/12d_study.ipynb #10ffce3f
 @plain.register
 def plain_array(value: np.ndarray):
+    "Type, shape and a hash of the bytes"
     if value.dtype.hasobject:
         return ['array', list(value.shape), plain(value.ravel().tolist())]
     content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
@@ -393,28 +400,33 @@ def plain_array(value: np.ndarray):
 
 @plain.register
 def plain_tensor(value: torch.Tensor):
+    "As an array"
     return ['tensor', plain(value.detach().cpu().numpy())]
 
 
 @plain.register
 def plain_column(value: pd.Series | pd.Index):
+    "Index and values"
     index = plain(value.index.tolist()) if isinstance(value, pd.Series) else []
     return ['column', index, plain(value.to_numpy())]
 
 
 @plain.register
 def plain_table(value: pd.DataFrame):
+    "Index, columns and values"
     content = plain(value.to_numpy())
     return ['table', plain(value.index.tolist()), plain(value.columns.tolist()), content]
 
-
+# %% ../nbs/12d_study.ipynb #f8a7a2fc
 @plain.register
 def plain_estimator(value: BaseEstimator):
+    "Class and parameters"
     return [code_name(type(value)), plain(value.get_params(deep=False))]
 
 
 @plain.register
 def plain_module(value: torch.nn.Module):
+    "Class, attributes, weights and parts"
     hidden = vars(torch.nn.Module())
     own = {name: item for name, item in vars(value).items() if name not in hidden}
     weights = [*value.named_parameters(recurse=False), *value.named_buffers(recurse=False)]
@@ -498,7 +510,7 @@ def parse_source(
             source.definitions.setdefault(name, []).append(node)
     return source
 
-
+# %% ../nbs/12d_study.ipynb #b158620a
 def typed_source(
     value,  # A class or function that was typed into a session
 ) -> str:
@@ -521,11 +533,11 @@ def is_followed(
 ) -> bool:
     "Whether a module is this package or a file of the user, not an installed library"
     top = module.partition('.')[0]
-    if top == 'bmm':
+    if top in ('bmm', '__main__'):
         return True
     file = getattr(sys.modules.get(top), '__file__', None)
     if file is None:
-        return top == '__main__'
+        return False
     installed = [sysconfig.get_path(name) for name in ('stdlib', 'purelib', 'platlib')]
     roots = [Path(folder).resolve() for folder in installed]
     roots += [Path(inspect.__file__).resolve().parent, Path(np.__file__).resolve().parents[1]]
@@ -543,7 +555,7 @@ def read_source(
         return Source({}, {})
     return parse_source(Path(file).read_text(encoding='utf-8'), loaded.__package__ or '')
 
-
+# %% ../nbs/12d_study.ipynb #10cb14a4
 def definition_of(
     module: str,  # Where the name is used
     name: str,  # Without dots
@@ -586,20 +598,6 @@ def names_used(
                 yield value.__name__, node.attr
 
 # %% ../nbs/12d_study.ipynb #b9e5eac3
-def typed_trees(
-    module: str,  # Dotted name
-    name: str,  # Typed into a session there
-) -> list:  # Syntax trees
-    "A definition that is in no file; warns if it cannot be read"
-    text = typed_source(getattr(sys.modules[module], name, None))
-    if not text:
-        warnings.warn(
-            f'The source of {name} cannot be read, so a change of its code is not noticed: '
-            'put it into a file.'
-        )
-    return without_docstrings(ast.parse(text)).body
-
-
 def read_definition(
     module: str,  # Dotted name
     trees: list,  # Of one definition there
@@ -619,6 +617,29 @@ def definition_in_file(
     return read_definition(module, read_source(module).definitions.get(name, []))
 
 
+@lru_cache(maxsize=None)
+def definition_in_text(
+    module: str,  # Dotted name
+    text: str,  # Source of one definition there
+) -> tuple[list, set]:  # As from `read_definition`
+    "A definition that was typed into a session, read once"
+    return read_definition(module, without_docstrings(ast.parse(text)).body)
+
+
+def typed_definition(
+    module: str,  # Dotted name
+    name: str,  # Typed into a session there
+) -> tuple[list, set]:  # As from `read_definition`
+    "A definition that is in no file; warns if it cannot be read"
+    text = typed_source(getattr(sys.modules[module], name, None))
+    if not text:
+        warnings.warn(
+            f'The source of {name} cannot be read, so a change of its code is not noticed: '
+            'put it into a file.'
+        )
+    return definition_in_text(module, text)
+
+# %% ../nbs/12d_study.ipynb #47d7b959
 def code_behind(
     roots,  # Pairs of module and name
 ) -> dict:  # `'module:name'` -> its code as text
@@ -632,12 +653,12 @@ def code_behind(
         if not name or name in read_source(module).definitions:
             text, used = definition_in_file(module, name)
         else:
-            text, used = read_definition(module, typed_trees(module, name))
+            text, used = typed_definition(module, name)
         code[f'{module}:{name}'] = text
         todo += used
     return code
 
-
+# %% ../nbs/12d_study.ipynb #9da1843a
 def code_in(
     described,  # As returned by `plain`
 ) -> set:  # Pairs of module and name
@@ -717,7 +738,7 @@ def inner_probabilities(
         held_out[np.searchsorted(block, outer), rows] = p[rows]
     return held_out
 
-
+# %% ../nbs/12d_study.ipynb #0326102a
 def held_out_scores(
     y: np.ndarray,  # `(N,)` class codes
     held_out: np.ndarray,  # `(n, N, C)`; NaN for rows that are not held out
@@ -759,7 +780,7 @@ def kept(
         KEPT.pop(next(iter(KEPT)))
     return KEPT.setdefault(key, value)
 
-
+# %% ../nbs/12d_study.ipynb #7472588e
 def result_table(
     cohort: Cohort,  # That was learned
     folds: Folds,  # All replicas
@@ -775,26 +796,6 @@ def result_table(
     for c, name in enumerate(cohort.classes):
         columns[f'p {name}'] = proba[position, sample, c].astype(float)
     return pd.DataFrame(columns)
-
-
-def compute(
-    cohort: Cohort,  # The cohort to learn
-    folds: Folds,  # All replicas
-    data_key: str,  # Of cohort and folds
-    piece: Piece,  # What to compute
-) -> tuple:  # The piece, its table, and what it cost
-    "Compute a piece"
-    cohort, folds = kept(data_key, (cohort, folds))
-    start, cpu = time.perf_counter(), time.thread_time()
-    try:
-        with threadpool_limits(1), joblib.parallel_config('sequential'):
-            table = fit_piece(cohort, folds, piece)
-    except Exception as error:
-        error.add_note(f'In the study: {piece.name}, setting {piece.setting}')
-        raise
-    seconds = time.perf_counter() - start
-    cost = {'CPU seconds': time.thread_time() - cpu, 'seconds': seconds}
-    return piece.key, table, cost
 
 
 def fit_piece(
@@ -816,6 +817,26 @@ def fit_piece(
             )
             scores = held_out_scores(cohort.y, held_out)
     return result_table(cohort, folds, block, proba, scores)
+
+# %% ../nbs/12d_study.ipynb #839765f7
+def compute(
+    cohort: Cohort,  # The cohort to learn
+    folds: Folds,  # All replicas
+    data_key: str,  # Of cohort and folds
+    piece: Piece,  # What to compute
+) -> tuple:  # The piece, its table, and what it cost
+    "Compute a piece"
+    cohort, folds = kept(data_key, (cohort, folds))
+    start, cpu = time.perf_counter(), time.thread_time()
+    try:
+        with threadpool_limits(1), joblib.parallel_config('sequential'):
+            table = fit_piece(cohort, folds, piece)
+    except Exception as error:
+        error.add_note(f'In the study: {piece.name}, setting {piece.setting}')
+        raise
+    seconds = time.perf_counter() - start
+    cost = {'CPU seconds': time.thread_time() - cpu, 'seconds': seconds}
+    return piece.key, table, cost
 
 # %% ../nbs/12d_study.ipynb #a17679be
 class Store:
@@ -889,7 +910,7 @@ class MemoryStore(dict):
         "Keep a result"
         self[key] = table, cost
 
-# %% ../nbs/12d_study.ipynb #3ad1f65a
+# %% ../nbs/12d_study.ipynb #49418cb1
 def seconds_left(
     waiting: list,  # Name of the model of each piece that is left
     spent: dict,  # Name of a model -> seconds of each of its finished pieces
@@ -916,49 +937,7 @@ def readable_time(
         f'about {minutes:.0f} min left' if minutes < 90 else f'about {minutes / 60:.1f} h left'
     )
 
-
-def rivals_beside(
-    models: dict,  # Name -> model, of the user
-    cohort: Cohort,  # Its modalities are read
-    without,  # Names of simple models to leave out
-    seed: int,  # Of forest and inner folds
-) -> dict:  # As from `simple_rivals`
-    "The simple models of a study; `DataError` for an unknown name, or one that is taken"
-    rivals = simple_rivals(cohort, seed)
-    for name in without:
-        check_choice('simple model', name, *rivals)
-    rivals = {name: pair for name, pair in rivals.items() if name not in without}
-    taken = set(rivals) & set(models)
-    if taken:
-        raise DataError(
-            f'{first_few(taken)} is the name of a simple model: choose another, or leave that one '
-            'out (without).'
-        )
-    return rivals
-
-
-@contextmanager
-def sent_once(
-    objects: list,  # Cohort and folds
-):
-    "Inside a joblib context for Dask, the objects go to each worker once, not with every piece"
-    backend, n_jobs = get_active_backend()
-    if type(backend).__name__ != 'DaskDistributedBackend':
-        yield  # processes of one machine read large arrays from one file
-        return
-    options = dict(client=backend.client, scatter=objects, **backend.submit_kwargs)
-    with joblib.parallel_config('dask', n_jobs=n_jobs, **options):
-        yield
-
-
-def blocks_of(
-    R: int,  # Number of replicas
-    size: int,  # Replicas of a block, 1 or more
-) -> list:  # Arrays of numbers
-    "Replicas in blocks"
-    return [np.arange(start, min(start + size, R)) for start in range(0, R, size)]
-
-
+# %% ../nbs/12d_study.ipynb #587ec18c
 def best_settings(
     held_out: np.ndarray,  # `(settings, R)`
     rule: str,  # `'macro-F1'`, or `'log loss'`
@@ -991,6 +970,14 @@ def run_ranks(
     )
     return table.sort_values('mean rank', ignore_index=True)
 
+# %% ../nbs/12d_study.ipynb #57489eae
+def blocks_of(
+    R: int,  # Number of replicas
+    size: int,  # Replicas of a block, 1 or more
+) -> list:  # Arrays of numbers
+    "Replicas in blocks"
+    return [np.arange(start, min(start + size, R)) for start in range(0, R, size)]
+
 
 def declare_pieces(
     models: dict,  # Name -> model
@@ -1020,6 +1007,26 @@ def declare_pieces(
                 pieces.append(Piece(name, number, text, model, block, k, seed, key))
     return sorted(pieces, key=lambda piece: piece.block[0])
 
+# %% ../nbs/12d_study.ipynb #54788795
+def rivals_beside(
+    models: dict,  # Name -> model, of the user
+    cohort: Cohort,  # Its modalities are read
+    without,  # Names of simple models to leave out
+    seed: int,  # Of forest and inner folds
+) -> dict:  # As from `simple_rivals`
+    "The simple models of a study; `DataError` for an unknown name, or one that is taken"
+    rivals = simple_rivals(cohort, seed)
+    for name in without:
+        check_choice('simple model', name, *rivals)
+    rivals = {name: pair for name, pair in rivals.items() if name not in without}
+    taken = set(rivals) & set(models)
+    if taken:
+        raise DataError(
+            f'{first_few(taken)} is the name of a simple model: choose another, or leave that one '
+            'out (without).'
+        )
+    return rivals
+
 
 @dataclass
 class Predicted:
@@ -1031,6 +1038,20 @@ class Predicted:
     def fit_predict(self, cohort, folds):
         "The probabilities"
         return self.proba
+
+
+@contextmanager
+def sent_once(
+    objects: list,  # Cohort and folds
+):
+    "Inside a joblib context for Dask, the objects go to each worker once, not with every piece"
+    backend, n_jobs = get_active_backend()
+    if type(backend).__name__ != 'DaskDistributedBackend':
+        yield  # processes of one machine read large arrays from one file
+        return
+    options = dict(client=backend.client, scatter=objects, **backend.submit_kwargs)
+    with joblib.parallel_config('dask', n_jobs=n_jobs, **options):
+        yield
 
 # %% ../nbs/12d_study.ipynb #8a38968d
 class Study:
@@ -1112,7 +1133,8 @@ class Study:
         return self
 
     def _result(self, name):
-        "Probabilities `(R, N, C)`, and number and held-out score `(R,)` of each choice"
+        "Of a model: probabilities `(R, N, C)`, and number and held-out score `(R,)` of each choice"
+        check_choice('model', name, *self.models)
         if name not in self._results:
             self._results[name] = self._read_result(name)
         return self._results[name]
@@ -1120,10 +1142,9 @@ class Study:
     def _read_result(self, name):
         own = [piece for piece in self.pieces if piece.name == name]
         lacking = sum(piece.key not in self.store for piece in own)
-        if lacking or not own:
+        if lacking:
             raise DataError(
-                f'{lacking} of {plural(len(own), "piece")} of {name!r} are not computed: '
-                f'call run(); the models are {first_few(self.models, 30)}.'
+                f'{lacking} of {plural(len(own), "piece")} of {name!r} are not computed: call run().'
             )
         R, N = self.folds.test.shape
         S = len(self.settings[name])

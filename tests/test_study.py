@@ -13,7 +13,7 @@ NO_DASK = 'Dask is not installed: pip install -e ".[cluster]"'
 
 
 def declare(store):
-    """Return a study of 18 pieces that take some tenths of a second each."""
+    """Return a study of 18 pieces that take about a tenth of a second each."""
     from sklearn.ensemble import RandomForestClassifier
 
     from bmm.data.splits import Splits
@@ -24,7 +24,7 @@ def declare(store):
 
     views = {'strong': View(30, label=2.0, factors=3), 'weak': View(20, label=.7, factors=3)}
     cohort = synthetic({'a': 16, 'b': 12, 'c': 12}, views, seed=1, name='toy')
-    models = {'forest': RandomForestClassifier(60), 'LR': Baseline('lr'),
+    models = {'forest': RandomForestClassifier(12), 'LR': Baseline('lr'),
               'joint': Joint(hidden=(6,), epochs=8, inner=2, network_features='raw')}
     search = {'forest': dict(max_depth=[2, 5, None]), 'LR': dict(penalty=[1., 10.])}
     return Study(cohort, models, Splits(3, 2), search, simple=False, store=store, block=2)
