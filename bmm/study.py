@@ -12,7 +12,7 @@ __all__ = ['KEPT', 'with_seed', 'SklearnModel', 'StrongestFeatures', 'SeparateMo
            'read_definition', 'definition_in_file', 'definition_in_text', 'typed_definition', 'code_behind', 'code_in',
            'library_versions', 'model_hash', 'holds_rows_out', 'joint_probabilities', 'inner_probabilities',
            'held_out_scores', 'Piece', 'kept', 'result_table', 'fit_piece', 'compute', 'Store', 'MemoryStore',
-           'seconds_left', 'readable_time', 'best_settings', 'run_ranks', 'blocks_of', 'declare_pieces',
+           'seconds_left', 'readable_time', 'best_settings', 'run_ranks', 'blocks_of', 'engine_code', 'declare_pieces',
            'rivals_beside', 'Predicted', 'sent_once', 'Study']
 
 # %% ../nbs/12d_study.ipynb #747cd34e
@@ -48,7 +48,7 @@ from .data.cohort import Cohort, plural
 from .data.splits import Folds, Splits, out_of_fold
 from .evaluation import TunedLogisticRegression, as_folds, compare, cross_validate
 from .evaluation import logistic_regression, train_and_predict
-from .models.joint import Joint, gather_held_out, head_probabilities, held_out_rows
+from .models.joint import Joint, gather_held_out, head_probabilities
 from .models.rgcn import replica_seeds
 from .models.training import Method
 from joblib.parallel import get_active_backend
@@ -705,9 +705,9 @@ def joint_probabilities(
     cohort: Cohort,  # Complete for the modalities in use
     folds: Folds,  # All replicas
     block: np.ndarray,  # `(n,)` numbers of the replicas to train
-) -> tuple[
-    np.ndarray, np.ndarray
-]:  # `(n, N, C)` twice: of all rows; of held-out rows, else NaN
+) -> (
+    tuple
+):  # `(n, N, C)` of all rows; `(n, N, C)` of held-out rows; `(n, N)` bool, which these are
     "Probabilities of the fused head, and those of its inner replicas for the rows they hold out"
     modalities, _ = model.node_and_edge_modalities(cohort)
     proba, votes = 0, 0
@@ -716,9 +716,8 @@ def joint_probabilities(
         proba = proba + fused[: len(block)] / model.seeds
         by_class = torch.from_numpy(fused).transpose(1, 2)
         votes = votes + gather_held_out(by_class, run.valid, run.group) / model.seeds
-    rows = held_out_rows(run).unsqueeze(1)
-    held_out = torch.where(rows, votes, torch.nan).transpose(1, 2).numpy()
-    return proba, held_out
+    rows = folds.fit[block] if model.inner else folds.valid[block]
+    return proba, votes.transpose(1, 2).numpy(), rows
 
 
 def inner_probabilities(
@@ -741,13 +740,13 @@ def inner_probabilities(
 # %% ../nbs/12d_study.ipynb #0326102a
 def held_out_scores(
     y: np.ndarray,  # `(N,)` class codes
-    held_out: np.ndarray,  # `(n, N, C)`; NaN for rows that are not held out
+    held_out: np.ndarray,  # `(n, N, C)`
+    mask: np.ndarray,  # `(n, N)` bool: rows to score
 ) -> dict:  # `'macro-F1'` and `'log loss'`: `(n,)`
-    "Two scores of the rows held out inside each training fold"
+    "Two scores of held-out rows; a model that gives NaN loses"
     scores: dict = {'macro-F1': [], 'log loss': []}
-    for proba in held_out:
-        rows = np.isfinite(proba).all(axis=1)
-        own = proba[rows]
+    for proba, rows in zip(held_out, mask):
+        own = np.nan_to_num(proba[rows])
         scores['macro-F1'].append(f1_score(y[rows], own.argmax(axis=1), average='macro'))
         true_class = own[np.arange(len(own)), y[rows]]
         scores['log loss'].append(-np.log(np.clip(true_class, 1e-15, 1)).mean())
@@ -807,15 +806,13 @@ def fit_piece(
     model, block = piece.model, piece.block
     scores: dict = {}
     if holds_rows_out(model, folds):
-        proba, held_out = joint_probabilities(model, cohort, folds, block)
-        scores = held_out_scores(cohort.y, held_out)
+        proba, held_out, rows = joint_probabilities(model, cohort, folds, block)
+        scores = held_out_scores(cohort.y, held_out, rows)
     else:
         proba = np.asarray(model.fit_predict(cohort, folds[block]))
-        if piece.inner:
-            held_out = inner_probabilities(
-                model, cohort, folds, block, piece.inner, piece.seed
-            )
-            scores = held_out_scores(cohort.y, held_out)
+    if piece.inner:
+        held_out = inner_probabilities(model, cohort, folds, block, piece.inner, piece.seed)
+        scores = held_out_scores(cohort.y, held_out, folds.fit[block])
     return result_table(cohort, folds, block, proba, scores)
 
 # %% ../nbs/12d_study.ipynb #839765f7
@@ -979,6 +976,15 @@ def blocks_of(
     return [np.arange(start, min(start + size, R)) for start in range(0, R, size)]
 
 
+def engine_code(
+    joint: bool,  # Of a model that holds rows out by itself
+) -> dict:  # As from `code_behind`
+    "The code of this module that the result of a piece depends on"
+    steps = ['held_out_scores', 'result_table']
+    steps.append('joint_probabilities' if joint else 'inner_probabilities')
+    return code_behind((__name__, step) for step in steps)
+
+
 def declare_pieces(
     models: dict,  # Name -> model
     settings: dict,  # Name -> list of settings
@@ -997,10 +1003,8 @@ def declare_pieces(
             model = with_options(models[name], setting)
             held = holds_rows_out(model, folds)
             k = inner if len(own_settings) > 1 and not held else 0
-            steps = ['held_out_scores', 'result_table']
-            steps.append('joint_probabilities' if held else 'inner_probabilities')
-            engine = digest(code_behind((__name__, step) for step in steps))
-            common = [content, model_hash(model), engine, k, seed if k else 0]
+            common = [content, model_hash(model), digest(engine_code(held))]
+            common += [k, seed if k else 0]
             for block, block_key in blocks:
                 key = digest([*common, block_key])
                 text = setting_text(setting)
@@ -1090,6 +1094,7 @@ class Study:
             name: settings_of(spaces.get(name, {}), budget, seed) for name in self.models
         }
         self._results: dict = {}
+        self._scores = None
         everything = [cohort_hash(cohort), block_hash(self.folds, np.arange(len(self.folds)))]
         self._data_key = digest([cohort.name, *everything])
         self.pieces = declare_pieces(
@@ -1172,6 +1177,12 @@ class Study:
     @property
     def scores(self) -> pd.DataFrame:
         "Long table, as from `cross_validate`, under the settings chosen inside each training fold"
+        if self._scores is None:
+            self._scores = self._all_scores()
+        return self._scores.copy()
+
+    def _all_scores(self):
+        "The scores of all models"
         tables = []
         for name, model in self.models.items():
             model = with_options(model, self.settings[name][0])
