@@ -321,7 +321,8 @@ def attributes(
     if is_dataclass(value):
         names = [f.name for f in fields(value)]
     else:
-        names = sorted(name for name in vars(value) if not name.endswith('_'))
+        fitted = {name for name in vars(value) if name.endswith('_') and name[0] != '_'}
+        names = sorted(set(vars(value)) - fitted)
     return [[name, plain(getattr(value, name))] for name in names]
 
 
@@ -341,6 +342,8 @@ def plain_code(
     value,  # A class or a function
 ):
     "The name of a class or function; of a function without a name of its own also what it does"
+    if inspect.ismethod(value):
+        return [value.__name__, plain(value.__self__)]
     if not hasattr(value, '__qualname__') or value.__module__ is None:
         return repr(value)
     if '<' not in value.__qualname__ or isinstance(value, type):
