@@ -25,6 +25,6 @@ setup(
     python_requires='>='+cfg['min_python'],
     install_requires=words('requirements'),
     extras_require={
-        extra: words(f'{extra}_requirements') for extra in ('mudata', 'dev', 'docs')},
+        extra: words(f'{extra}_requirements') for extra in ('mudata', 'cluster', 'dev', 'docs')},
     entry_points=dict(console_scripts=words('console_scripts'),
                       nbdev=[f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]))

@@ -12,5 +12,6 @@ from .evaluation import cross_validate as cross_validate
 from .graph.snf import SNF as SNF
 from .models.joint import Joint as Joint
 from .models.rgcn import RGCN as RGCN
+from .study import Study as Study
 
 __version__: str
