@@ -6,8 +6,8 @@
 __all__ = ['PAPER_TABLE3', 'calibration_error', 'score', 'sample_hash', 'as_folds', 'run_table', 'are_probabilities',
            'check_probabilities', 'cross_validate', 'corrected_t', 'overlap_ratio', 'metric_range',
            'compare_configuration', 'compare', 'check_no_leak', 'rotated_features', 'raw_coordinates',
-           'logistic_regression', 'train_and_predict', 'check_codes', 'Baseline', 'held_out_f1', 'InnerSelection',
-           'strongest_features', 'join_strongest', 'TunedLogisticRegression', 'modality_sets']
+           'logistic_regression', 'train_and_predict', 'check_codes', 'seeds_of_runs', 'Baseline', 'held_out_f1',
+           'InnerSelection', 'strongest_features', 'join_strongest', 'TunedLogisticRegression', 'modality_sets']
 
 # %% ../nbs/03_evaluation.ipynb #58654f35
 import hashlib
@@ -389,6 +389,18 @@ def check_codes(
                 f'{name}: features of {given} replicas for {len(folds)} folds, not the first; compress on the same folds.'
             )
 
+# %% ../nbs/03_evaluation.ipynb #2116168a
+def seeds_of_runs(
+    seed: int,  # Of the model, 0 or more
+    folds: Folds,  # `R` replicas
+) -> list:  # `(R,)` integers below 2**32
+    "A seed for each replica, by repetition and fold"
+    seeds = []
+    for repeat, fold in zip(folds.repeat, folds.fold):
+        sequence = np.random.SeedSequence([seed, int(repeat), int(fold)])
+        seeds.append(int(sequence.generate_state(1)[0]))
+    return seeds
+
 # %% ../nbs/03_evaluation.ipynb #149c335f
 @dataclass
 class Baseline:
@@ -422,7 +434,7 @@ class Baseline:
     ) -> np.ndarray:  # `(R, N, C)`
         "Class probabilities of every replica, trained on `folds.fit`"
         parts, scale = self._columns(cohort, folds)
-        seeds = spawn_seeds(self.seed, len(folds))
+        seeds = seeds_of_runs(self.seed, folds)
         proba = []
         for r, fit in enumerate(folds.fit):
             own = [part[r] if part.ndim == 3 else part for part in parts]
@@ -455,7 +467,7 @@ class Baseline:
 
     def _classifier(self, scale, seed):
         if self.kind == 'rf':
-            return RandomForestClassifier(self.trees, random_state=int(seed) % 2**32)
+            return RandomForestClassifier(self.trees, random_state=seed)
         model = logistic_regression(self.penalty)
         return make_pipeline(StandardScaler(), model) if scale else model
 
@@ -573,10 +585,11 @@ class TunedLogisticRegression:
     ) -> np.ndarray:  # `(R, N, C)`
         "Class probabilities of every replica, trained on `folds.fit`; the choices stay in `.choice_`"
         candidates = self.candidates(cohort.modalities)
-        inner = folds.inner(cohort, self.inner, self.seed)
         proba, self.choice_ = [], []
-        for r, fit in enumerate(folds.fit):
-            F = self._held_out_f1(cohort, fit, inner[inner.outer == r], candidates)
+        for r, seed in enumerate(seeds_of_runs(self.seed, folds)):
+            fit = folds.fit[r]
+            inner = folds[r].inner(cohort, self.inner, seed)
+            F = self._held_out_f1(cohort, fit, inner, candidates)
             names, k, penalty = best = candidates[np.argmax(F)]
             number = 'all' if k is None else k
             self.choice_.append(f'{"+".join(names)}, {number} features, penalty {penalty:g}')
