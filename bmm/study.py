@@ -500,10 +500,11 @@ def digest(
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+@lru_cache(maxsize=8)
 def cohort_hash(
     cohort: Cohort,  # Its name and notes do not count
 ) -> str:
-    "Hash of the samples, labels and tables of a cohort"
+    "Hash of the samples, labels and tables of a cohort; remembered for the next call"
     return digest(plain([cohort.labels, cohort.modalities]))
 
 
@@ -659,18 +660,18 @@ def names_used(
 def read_definition(
     module: str,  # Dotted name
     trees: list,  # Of one definition there
-) -> tuple[list, set]:  # Its code as text; pairs of module and name that it uses
+) -> tuple[str, set]:  # Hash of its code; pairs of module and name that it uses
     "One definition without format, and what it depends on"
     used = {pair for tree in trees for pair in names_used(tree, module)} | {(module, '')}
     found = {definition_of(*pair) for pair in used} - {None}
-    return [ast.dump(tree) for tree in trees], found
+    return digest([ast.dump(tree) for tree in trees]), found
 
 
 @lru_cache(maxsize=None)
 def definition_in_file(
     module: str,  # Dotted name
     name: str,  # Defined at its top level, or ''
-) -> tuple[list, set]:  # As from `read_definition`
+) -> tuple[str, set]:  # As from `read_definition`
     "A definition of a module, read once"
     return read_definition(module, read_source(module).definitions.get(name, []))
 
@@ -679,7 +680,7 @@ def definition_in_file(
 def definition_in_text(
     module: str,  # Dotted name
     text: str,  # Source of one definition there
-) -> tuple[list, set]:  # As from `read_definition`
+) -> tuple[str, set]:  # As from `read_definition`
     "A definition that was typed into a session, read once"
     return read_definition(module, without_docstrings(ast.parse(text)).body)
 
@@ -687,7 +688,7 @@ def definition_in_text(
 def typed_definition(
     module: str,  # Dotted name
     name: str,  # Typed into a session there
-) -> tuple[list, set]:  # As from `read_definition`
+) -> tuple[str, set]:  # As from `read_definition`
     "A definition that is in no file; warns if it cannot be read"
     text = typed_source(getattr(sys.modules[module], name, None))
     if not text:
@@ -700,7 +701,7 @@ def typed_definition(
 # %% ../nbs/12d_study.ipynb #47d7b959
 def code_behind(
     roots,  # Pairs of module and name
-) -> dict:  # `'module:name'` -> its code as text
+) -> dict:  # `'module:name'` -> a hash of its code
     "All definitions that some names depend on"
     todo = [found for root in roots if (found := definition_of(*root))]
     code: dict = {}
@@ -709,10 +710,10 @@ def code_behind(
         if f'{module}:{name}' in code:
             continue
         if not name or name in read_source(module).definitions:
-            text, used = definition_in_file(module, name)
+            content, used = definition_in_file(module, name)
         else:
-            text, used = typed_definition(module, name)
-        code[f'{module}:{name}'] = text
+            content, used = typed_definition(module, name)
+        code[f'{module}:{name}'] = content
         todo += used
     return code
 
@@ -1318,7 +1319,8 @@ def draw_study(
 
     n, panels = len(table), 1 if found is None else 2
     size = (4 + 3.5 * (panels - 1), 1.2 + 0.24 * n)
-    fig, axes = plt.subplots(1, panels, figsize=size, sharey=True, squeeze=False)
+    options = dict(sharey=True, squeeze=False, layout='constrained')
+    fig, axes = plt.subplots(1, panels, figsize=size, **options)
     ax = axes[0, 0]
     places = np.arange(n)[::-1]  # best on top
     for place, row in zip(places, table.itertuples()):
@@ -1332,7 +1334,6 @@ def draw_study(
     if found is not None:
         draw_answers(axes[0, 1], found.set_index('configuration').loc[table.configuration])
         axes[0, 1].set_xlabel(f'probability, against {reference}')
-    fig.tight_layout()
     return fig
 
 
