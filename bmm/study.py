@@ -15,8 +15,8 @@ __all__ = ['KEPT', 'SCORE_COLUMNS', 'ANSWER_COLORS', 'feature_ranking', 'stronge
            'held_out_scores', 'new_file', 'SharedStages', 'remove_oldest', 'with_memory', 'Piece', 'kept',
            'result_table', 'fit_piece', 'compute', 'Store', 'MemoryStore', 'notebook_store', 'seconds_left',
            'readable_time', 'Progress', 'best_settings', 'run_ranks', 'blocks_of', 'engine_code', 'declare_pieces',
-           'rivals_beside', 'Predicted', 'sent_once', 'Chosen', 'complete_repeats', 'read_chosen', 'not_often',
-           'draw_study', 'draw_answers', 'Study']
+           'rivals_beside', 'spaces_beside', 'Predicted', 'sent_once', 'Chosen', 'complete_repeats', 'read_chosen',
+           'cost_table', 'not_often', 'draw_study', 'draw_answers', 'Study']
 
 # %% ../nbs/12d_study.ipynb #747cd34e
 import ast
@@ -983,7 +983,7 @@ class Store:
         folder: str | Path,  # Made if it does not exist
     ):
         self.folder = Path(folder)
-        self.shared = str(self.folder / 'shared')
+        self.shared: str | None = str(self.folder / 'shared')
         for name in ('costs', 'shared'):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -1026,7 +1026,7 @@ class Store:
 class MemoryStore(dict):
     "Results of pieces that are lost at the end of the process"
 
-    shared = None
+    shared: str | None = None
 
     def read(self, key):
         "The result of a piece"
@@ -1207,6 +1207,17 @@ def rivals_beside(
     return rivals
 
 
+def spaces_beside(
+    own: dict,  # Name -> model, of the user
+    rivals: dict,  # Name -> model and space, as from `rivals_beside`
+    search: dict,  # As for `spaces_by_model`; it may name simple models
+) -> dict:  # Name -> space, those of the user first
+    "The spaces of all models of a study"
+    spaces = {name: {} for name in own} | {name: space for name, (_, space) in rivals.items()}
+    by_name = set(search) <= set(spaces)
+    return spaces | (search if by_name else spaces_by_model(own, search))
+
+
 @dataclass
 class Predicted:
     "Probabilities that are there already, as a model"
@@ -1242,17 +1253,20 @@ class Chosen(NamedTuple):
 
 
 def complete_repeats(
-    pieces: list,  # Of one model
+    pieces: list,  # Of all models
     store,  # Has `in`
     folds: Folds,  # All replicas
-) -> list:  # Numbers of repetitions, in the order of the folds
-    "Repetitions of which all settings are computed"
-    lacking = np.zeros(len(folds), bool)
+) -> list:  # Pairs of model and number of the repetition, model by model
+    "Repetitions of which all settings of a model are computed"
+    lacking = {piece.name: np.zeros(len(folds), bool) for piece in pieces}
     for piece in pieces:
         if piece.key not in store:
-            lacking[piece.block] = True
-    complete = ~np.isin(folds.repeat, folds.repeat[lacking])
-    return list(dict.fromkeys(folds.repeat[complete].tolist()))
+            lacking[piece.name][piece.block] = True
+    found = []
+    for name, without in lacking.items():
+        complete = folds.repeat[~np.isin(folds.repeat, folds.repeat[without])]
+        found += [(name, int(repeat)) for repeat in dict.fromkeys(complete)]
+    return found
 
 
 def read_chosen(
@@ -1263,16 +1277,21 @@ def read_chosen(
     replicas: np.ndarray,  # `(n,)` numbers of the replicas to read, increasing
     rule: str,  # As for `best_settings`
 ) -> Chosen:
-    "The results of some replicas of a model"
+    "The results of some replicas of a model; `DataError` if they are not computed"
+    needed = [piece for piece in pieces if np.isin(piece.block, replicas).any()]
+    lacking = sum(piece.key not in store for piece in needed)
+    if lacking:
+        raise DataError(
+            f'{lacking} of {plural(len(needed), "piece")} of {pieces[0].name!r} are not computed: '
+            'call run().'
+        )
     S = 1 + max(piece.number for piece in pieces)
     n, N = len(replicas), len(folds.samples)
     columns = [f'p {c}' for c in cohort.classes]
     samples = folds.samples.astype(str)
     held_out = np.full((S, n), np.nan)
     proba = np.zeros((S, n, N, len(columns)))
-    for piece in pieces:
-        if not np.isin(piece.block, replicas).any():
-            continue
+    for piece in needed:
         table = store.read(piece.key)
         table = table[np.isin(table['replica'], replicas)]
         position = np.searchsorted(replicas, table['replica'])
@@ -1282,6 +1301,26 @@ def read_chosen(
     choice = best_settings(held_out, rule) if S > 1 else np.zeros(n, int)
     own = np.arange(n)
     return Chosen(proba[choice, own], choice, held_out[choice, own])
+
+
+def cost_table(
+    pieces: list,  # Of all models
+    store,  # Has the cost of those that it contains
+) -> pd.DataFrame:  # A row a model: settings, pieces that are computed, their CPU seconds
+    "What the models of a study cost"
+    rows = []
+    for name in dict.fromkeys(piece.name for piece in pieces):
+        own = [piece for piece in pieces if piece.name == name]
+        done = [piece for piece in own if piece.key in store]
+        rows.append(
+            {
+                'configuration': name,
+                'settings': len({piece.number for piece in own}),
+                'pieces': len(done),
+                'CPU seconds': sum(store.cost(piece.key)['CPU seconds'] for piece in done),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 SCORE_COLUMNS = ('cohort', 'repeat', 'fold', 'n_train', 'n_valid', 'n_test', 'split')
@@ -1385,19 +1424,14 @@ class Study:
         rivals = rivals_beside(own, cohort, without, seed) if simple else {}
         self.models = own | {name: model for name, (model, _) in rivals.items()}
         self.simple = list(rivals)
-        spaces = {name: space for name, (_, space) in rivals.items()}
-        by_name = set(search or {}) <= set(self.models)
-        spaces |= (search or {}) if by_name else spaces_by_model(own, search)
-        self.settings = {
-            name: settings_of(spaces.get(name, {}), budget, seed) for name in self.models
-        }
+        spaces = spaces_beside(own, rivals, search or {})
+        self.settings = {name: settings_of(s, budget, seed) for name, s in spaces.items()}
+        how = self.folds, block, inner, seed
+        self.pieces = declare_pieces(self.models, self.settings, cohort, *how)
+        everything = block_hash(self.folds, np.arange(len(self.folds)))
+        self._data_key = digest([cohort.name, cohort_hash(cohort), everything])
         self._results: dict = {}
         self._scored: dict = {}
-        everything = [cohort_hash(cohort), block_hash(self.folds, np.arange(len(self.folds)))]
-        self._data_key = digest([cohort.name, *everything])
-        self.pieces = declare_pieces(
-            self.models, self.settings, cohort, self.folds, block, inner, seed
-        )
 
     def run(
         self,
@@ -1431,17 +1465,13 @@ class Study:
         "`Chosen` of all replicas of a model; `DataError` before `run`"
         check_choice('model', name, *self.models)
         if name not in self._results:
-            own = [piece for piece in self.pieces if piece.name == name]
-            lacking = sum(piece.key not in self.store for piece in own)
-            if lacking:
-                raise DataError(
-                    f'{lacking} of {plural(len(own), "piece")} of {name!r} are not computed: '
-                    'call run().'
-                )
-            replicas = np.arange(len(self.folds))
-            read = read_chosen(own, self.store, self.cohort, self.folds, replicas, self.rule)
-            self._results[name] = read
+            self._results[name] = self._read(name, np.arange(len(self.folds)))
         return self._results[name]
+
+    def _read(self, name, replicas):
+        "`Chosen` of some replicas of a model"
+        own = [piece for piece in self.pieces if piece.name == name]
+        return read_chosen(own, self.store, self.cohort, self.folds, replicas, self.rule)
 
     def probabilities(
         self,
@@ -1460,25 +1490,16 @@ class Study:
     def partial_scores(self) -> pd.DataFrame:
         "`scores` of the repetitions that are complete, for each model; without rows at first"
         tables = [pd.DataFrame(columns=SCORE_COLUMNS)]
-        for name in self.models:
-            own = [piece for piece in self.pieces if piece.name == name]
-            for repeat in complete_repeats(own, self.store, self.folds):
-                if (name, repeat) not in self._scored:
-                    self._scored[name, repeat] = self._score(name, own, repeat)
-                tables.append(self._scored[name, repeat])
+        for name, repeat in complete_repeats(self.pieces, self.store, self.folds):
+            if (name, repeat) not in self._scored:
+                replicas = np.flatnonzero(self.folds.repeat == repeat)
+                proba = self._read(name, replicas).proba
+                model = with_options(self.models[name], self.settings[name][0])
+                predicted = Predicted(proba, getattr(model, 'learns_from', 'train'))
+                table = cross_validate(self.cohort, predicted, self.folds[replicas], name)
+                self._scored[name, repeat] = table
+            tables.append(self._scored[name, repeat])
         return pd.concat(tables[1:] or tables, ignore_index=True)
-
-    def _score(self, name, own, repeat):
-        "The scores of a model on one repetition"
-        replicas = np.flatnonzero(self.folds.repeat == repeat)
-        if name in self._results:
-            proba = self._results[name].proba[replicas]
-        else:
-            data = self.cohort, self.folds, replicas
-            proba = read_chosen(own, self.store, *data, self.rule).proba
-        model = with_options(self.models[name], self.settings[name][0])
-        predicted = Predicted(proba, getattr(model, 'learns_from', 'train'))
-        return cross_validate(self.cohort, predicted, self.folds[replicas], name)
 
     @property
     def chosen(self) -> pd.DataFrame:
@@ -1495,13 +1516,7 @@ class Study:
     @property
     def cost(self) -> pd.DataFrame:
         "Settings, pieces and CPU seconds of each model, earlier runs included"
-        rows = []
-        for name, settings in self.settings.items():
-            done = [p for p in self.pieces if p.name == name and p.key in self.store]
-            seconds = sum(self.store.cost(piece.key)['CPU seconds'] for piece in done)
-            row = {'configuration': name, 'settings': len(settings), 'pieces': len(done)}
-            rows.append(row | {'CPU seconds': seconds})
-        return pd.DataFrame(rows)
+        return cost_table(self.pieces, self.store)
 
     def compare(
         self,
