@@ -265,7 +265,7 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, help='Same seed, same result.')] = 0,
     quiet: Annotated[bool, typer.Option('--quiet', help='No progress bar.')] = False,
     features_in_rows: FeaturesInRows = None,
-label_column: LabelColumn = 'label',
+    label_column: LabelColumn = 'label',
     nan: Gaps = 'error',
     unmatched: Unmatched = 'error',
 ):
@@ -404,7 +404,9 @@ def compare(
     plugin: Plugins = None,
     region: Annotated[
         float,
-        typer.Option(min=0, help='Differences of macro-F1 up to this size are practically none.'),
+        typer.Option(
+            min=0, help='Differences of macro-F1 up to this size are practically none.'
+        ),
     ] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help='Same seed, same result.')] = 0,
     quiet: Annotated[bool, typer.Option('--quiet', help='No progress.')] = False,
@@ -449,7 +451,9 @@ def methods(plugin: Plugins = None):
 
 @app.command()
 def cite(
-    names: Annotated[list[str], typer.Argument(metavar='METHOD...', help='As bmm methods lists them.')],
+    names: Annotated[
+        list[str], typer.Argument(metavar='METHOD...', help='As bmm methods lists them.')
+    ],
     plugin: Plugins = None,
 ):
     "Print the references of models for LaTeX (BibTeX)."

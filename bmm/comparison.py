@@ -567,7 +567,7 @@ def share_of_runs(
     listed = first_few(parts, 4) if len(parts) > 2 else ' and '.join(parts)
     return f'{listed} of {plural(len(choices), "run")}'
 
-# %% ../nbs/13b_comparison.ipynb #38e4b24d
+# %% ../nbs/13b_comparison.ipynb #2ec43a69
 VERDICTS = {
     'better': 'Yes',
     'practically equal': 'It makes no practical difference',
@@ -592,7 +592,8 @@ def answer_text(
 ) -> str:
     "Verdict, names and difference with its interval"
     interval = f'{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]'
-    return f'{VERDICTS[found.conclusion]}. {found}; difference {interval}.'
+    sentence = str(found).removeprefix('undecided: ')
+    return f'{VERDICTS[found.conclusion]}: {sentence}; difference {interval}.'
 
 
 def fusing_question(
@@ -615,7 +616,8 @@ def fusing_question(
         better = [name for name in fused[1:] if found[name].better >= CERTAIN]
         others = plural(len(fused) - 1, 'other fused model')
         names = f' ({first_few(better)})' if better else ''
-        text += f' Of {others}, {len(better) or "none"} is better than it with P ≥ .9{names}.'
+        verb = 'are' if len(better) > 1 else 'is'
+        text += f' Of {others}, {len(better) or "none"} {verb} better than it (P ≥ .9){names}.'
     return Question(title, text, first)
 
 
@@ -642,10 +644,10 @@ def balancing_question(
         return Question(title, 'Not asked: compare joint and a balanced network.')
     scores, name, how = study.scores, balanced[0], ''
     if len(balanced) > 1:
-        name = 'the balanced network chosen inside'
+        name = 'a balanced network'
         own, share = chosen_inside(study, balanced, name)
         scores = pd.concat([scores, own], ignore_index=True)
-        how = f' Chosen by held-out rows inside each training fold: {share}.'
+        how = f' Which one was chosen inside each training fold: {share}.'
     found = answer(scores, name, 'joint', study.metric, region)
     return Question(title, answer_text(found) + how, found)
 
