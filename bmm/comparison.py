@@ -4,20 +4,22 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'NETWORKS', 'RIVALS', 'DEFAULT_METHOD', 'QUICK', 'CERTAIN', 'VERDICTS', 'ROWS', 'COMPARISON_PAGE',
-           'ALWAYS_CITED', 'Entry', 'Room', 'room_for', 'build_network', 'network_entry', 'build_rival',
-           'build_best_modality', 'rival_entries', 'network_entries', 'first_line', 'own_entry', 'is_model',
-           'import_file', 'read_plugin', 'installed_entries', 'catalogue', 'find_entry', 'choose_entries',
+           'SHARED_REFERENCES', 'TICKS', 'ALWAYS_CITED', 'Entry', 'Room', 'room_for', 'build_network', 'network_entry',
+           'build_rival', 'build_best_modality', 'rival_entries', 'network_entries', 'first_line', 'own_entry',
+           'is_model', 'import_file', 'read_plugin', 'installed_entries', 'catalogue', 'find_entry', 'choose_entries',
            'list_methods', 'cite_methods', 'declare_study', 'check_modalities', 'ranking', 'standing', 'of_score',
            'three_probabilities', 'simpler_models', 'simplest_equal', 'best_sentence', 'simplest_sentence',
-           'chosen_inside', 'share_of_runs', 'Question', 'answer_text', 'fusing_question', 'best_modality_text',
-           'balancing_question', 'cost_sentence', 'place', 'page_rows', 'reference_key', 'draw_costs',
-           'settings_chosen', 'Comparison', 'open_folder', 'workers', 'compare_models']
+           'chosen_inside', 'share_of_runs', 'Question', 'answer_text', 'fusing_question', 'others_text',
+           'best_modality_text', 'balancing_question', 'cost_sentence', 'place', 'page_rows', 'reference_key',
+           'draw_costs', 'readable_setting', 'settings_chosen', 'Comparison', 'open_folder', 'workers',
+           'compare_models']
 
-# %% ../nbs/13b_comparison.ipynb #1d16c1e4
+# %% ../nbs/13b_comparison.ipynb #efc7977c
 import importlib
 import importlib.util
 import json
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -45,7 +47,7 @@ from tqdm import tqdm
 from .classifier import choose_features, choose_method, fit_sizes
 from .core import DataError, first_few
 from .decision import Answer, answer, answers, short_number
-from .evaluation import cross_validate
+from .evaluation import TunedLogisticRegression, cross_validate
 from .report import encode_figure, render_page
 from .study import Predicted, Study, cohort_hash, library_versions, simple_rivals
 
@@ -384,14 +386,14 @@ def choose_entries(
         raise DataError(f'{methods!r} is one model: name two or more to compare.')
     return sorted(chosen.values(), key=lambda entry: entry.order)
 
-# %% ../nbs/13b_comparison.ipynb #d905dd1a
+# %% ../nbs/13b_comparison.ipynb #a2eabb11
 def list_methods(
     plugins=(),  # Python files
 ) -> str:  # A line a model, and the models of `quick`
     "All models that can be compared: name, kind, what a network must have, reference"
     rows = []
     for entry in sorted(catalogue(plugins).values(), key=lambda entry: entry.order):
-        cited = ', '.join(short_citation(key) for key in entry.cites if key != 'wang2014')
+        cited = ', '.join(map(short_citation, entry.cites))
         rows.append((entry.name, entry.kind, entry.needs or '-', cited))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = ['  '.join([*map(str.ljust, row, widths), row[3]]) for row in rows]
@@ -567,7 +569,7 @@ def share_of_runs(
     listed = first_few(parts, 4) if len(parts) > 2 else ' and '.join(parts)
     return f'{listed} of {plural(len(choices), "run")}'
 
-# %% ../nbs/13b_comparison.ipynb #2ec43a69
+# %% ../nbs/13b_comparison.ipynb #57315ef6
 VERDICTS = {
     'better': 'Yes',
     'practically equal': 'It makes no practical difference',
@@ -611,14 +613,23 @@ def fusing_question(
     ask = partial(answer, study.scores, second=single, metric=study.metric, region=region)
     found = {name: ask(name) for name in fused}
     first = found[fused[0]]
+    better = [name for name in fused[1:] if found[name].better >= CERTAIN]
     text = f'{answer_text(first)} {best_modality_text(study, single)}'
-    if len(fused) > 1:
-        better = [name for name in fused[1:] if found[name].better >= CERTAIN]
-        others = plural(len(fused) - 1, 'other fused model')
-        names = f' ({first_few(better)})' if better else ''
-        verb = 'are' if len(better) > 1 else 'is'
-        text += f' Of {others}, {len(better) or "none"} {verb} better than it (P ≥ .9){names}.'
-    return Question(title, text, first)
+    return Question(title, text + others_text(fused[1:], better, first), first)
+
+
+def others_text(
+    others: list[str],  # Fused models beside the first
+    better: list[str],  # Those that are better than the reference
+    first: Answer,  # Of the first
+) -> str:
+    "What the other fused models say"
+    if not others:
+        return ''
+    if not better:
+        return f' None of {plural(len(others), "other fused model")} is better (P ≥ .9).'
+    also = 'Also better' if first.conclusion == 'better' else 'Other models are better'
+    return f' {also} than {first.second} (P ≥ .9): {first_few(better, 20)}.'
 
 
 def best_modality_text(
@@ -664,12 +675,16 @@ def cost_sentence(
     listed = ', '.join(f'{name} {seconds[name]:,.0f}' for name in kept)
     return f'{listed}; all models together {seconds.sum():,.0f}.'
 
-# %% ../nbs/13b_comparison.ipynb #19115b0b
+# %% ../nbs/13b_comparison.ipynb #20d41b52
 ROWS = """
 .answer {background: #f3f6f9; border-left: .3em solid #3a6ea5; padding: .6em 1em; margin: 1em 0}
+.answer span {display: block; margin: .3em 0}
 .small {color: #555; font-size: .9em}
+body {max-width: 76em}
 .ranking {width: 100%}
 .ranking td:nth-child(2), .ranking th:nth-child(2), .left {text-align: left}
+.ranking td:nth-child(3), .ranking th:nth-child(3) {text-align: left}
+.number {white-space: nowrap}
 .bar {display: flex; width: 6em; height: .7em; margin-left: auto}
 .bar span {height: 100%}
 .better {background: #0173b2} .equal {background: #bbb} .worse {background: #de8f05}
@@ -681,7 +696,8 @@ pre {overflow-x: auto; background: #f6f6f6; padding: .6em; font-size: .85em}
   .ranking tr {display: block; border: 1px solid #ccc; margin: 0 0 .8em; padding: .4em .7em}
   .ranking td {display: flex; justify-content: space-between; border: 0; text-align: right}
   .ranking td::before {content: attr(data-name); color: #555; padding-right: 1em}
-  .ranking td:nth-child(2) {font-weight: bold; text-align: right}
+  .ranking td:nth-child(2) {font-weight: bold}
+  .ranking td:nth-child(n) {text-align: right}
   .bar {margin: .3em 0 .3em auto}
 }
 """
@@ -697,13 +713,10 @@ COMPARISON_PAGE = """<!DOCTYPE html>
 <h1>{{ title }}</h1>
 <p class="answer">
 {% for question in questions %}
-<b>{{ question.title }}</b> {{ question.text }}
+<span><b>{{ question.title }}</b> {{ question.text }}</span>
 {% endfor %}
 </p>
-<p class="small">{{ data }}</p>
-{% for note in notes %}
-<p class="small">Note: {{ note }}</p>
-{% endfor %}
+<p class="small">{{ data }}{% if notes %} Notes: {{ notes }}.{% endif %}</p>
 
 <h2>Ranking</h2>
 <p class="key small">Probability that a model is
@@ -720,12 +733,12 @@ COMPARISON_PAGE = """<!DOCTYPE html>
 <td data-name="rank">{{ row.rank }}</td>
 <td data-name="model">{{ row.model }}</td>
 <td data-name="kind" class="small">{{ row.kind }}</td>
-<td data-name="{{ metric }}">{{ row.text }}</td>
+<td data-name="{{ metric }}" class="number">{{ row.text }}</td>
 <td data-name="interval"><svg width="120" height="14" viewBox="0 0 120 14" role="img"
 aria-label="{{ row.text }}"><line x1="{{ row.x_low }}" x2="{{ row.x_high }}" y1="7" y2="7"
 stroke="#3a6ea5" stroke-width="2"/><circle cx="{{ row.x }}" cy="7" r="4" fill="#3a6ea5"/></svg></td>
-<td data-name="minus first">{{ row.minus }}</td>
-<td data-name="better / equal / worse">{% if row.widths %}<span>{{ row.three }}
+<td data-name="minus first" class="number">{{ row.minus }}</td>
+<td data-name="better / equal / worse" class="number">{% if row.widths %}<span>{{ row.three }}
 <span class="bar">{% for name, width in row.widths %}<span class="{{ name }}"
 style="width: {{ width }}%"></span>{% endfor %}</span></span>{% else %}–{% endif %}</td>
 <td data-name="mean rank">{{ row.mean_rank }}</td>
@@ -767,7 +780,7 @@ little. The order of simplicity is: {{ kinds }}. LR is logistic regression.</p>
 </html>
 """
 
-# %% ../nbs/13b_comparison.ipynb #a9589f8f
+# %% ../nbs/13b_comparison.ipynb #a6801f05
 def place(
     value: float,  # On the axis
     low: float,  # Left end of the axis
@@ -775,6 +788,9 @@ def place(
 ) -> float:  # 5 to 115
     "Position in the drawing of an interval"
     return round(5 + 110 * (value - low) / max(high - low, 1e-9), 1)
+
+
+SHARED_REFERENCES = ('wang2014', 'pedregosa2011')  # of many models: only in the list below
 
 
 def page_rows(
@@ -799,9 +815,9 @@ def page_rows(
             )
             shown['three'] = ' / '.join(short_number(p, '.2f') for p in three.values())
             shown['widths'] = [(name, round(100 * p, 1)) for name, p in three.items()]
-        shown['cites'] = [
-            (reference_key(key), short_citation(key)) for key in cites[row.model]
-        ]
+        own = [key for key in cites[row.model] if key not in SHARED_REFERENCES]
+        own = own or cites[row.model][:1]
+        shown['cites'] = [(reference_key(key), short_citation(key)) for key in own]
         rows.append(shown)
     return rows
 
@@ -811,6 +827,9 @@ def reference_key(
 ) -> str:
     "The key of a reference"
     return short_citation(reference) if reference.startswith('@') else reference
+
+
+TICKS = [step * 10**power for power in range(-2, 8) for step in (1, 2, 5)]  # CPU seconds
 
 
 def draw_costs(
@@ -825,6 +844,22 @@ def draw_costs(
     for x, y, number in zip(seconds, table.score, table['rank']):
         ax.annotate(str(number), (x, y), (5, 3), textcoords='offset points')
     ax.set(xscale='log', xlabel='CPU seconds', ylabel=metric)
+    low, high = seconds.min(), seconds.max()
+    ticks = [t for t in TICKS if low / 1.5 <= t <= high * 1.5]
+    ax.set_xticks(ticks, [f'{t:g}' for t in ticks])
+    ax.set_xticks([], minor=True)
+    ax.set_xlim(low / 1.5, high * 1.5)
+
+
+def readable_setting(
+    text: str,  # As from `setting_text`
+    chooses: bool = False,  # Whether the model itself chooses further
+) -> str:  # Such as `'mRNA, k=50, C=0.1'`
+    "A setting without the names of the steps that it belongs to"
+    if text == 'default':
+        return 'chosen by the model itself' if chooses else text
+    text = re.sub(r"modalities=\[(.*?)\]", lambda found: found[1].replace("'", ''), text)
+    return re.sub(r'\w+__', '', text)
 
 
 def settings_chosen(
@@ -835,9 +870,12 @@ def settings_chosen(
     counts = chosen.groupby(['model', 'setting'], sort=False).size().rename('runs')
     table = counts.reset_index().sort_values('runs', ascending=False, kind='stable')
     order = table.model.map(list(study.models).index)
-    return table.assign(order=order).sort_values('order', kind='stable').drop(columns='order')
+    table = table.assign(order=order).sort_values('order', kind='stable').drop(columns='order')
+    chooses = [isinstance(study.models[m], TunedLogisticRegression) for m in table.model]
+    table['setting'] = list(map(readable_setting, table.setting, chooses))
+    return table
 
-# %% ../nbs/13b_comparison.ipynb #c7971edf
+# %% ../nbs/13b_comparison.ipynb #227c0938
 ALWAYS_CITED = ('benavoli2017', 'bmm')
 
 
@@ -896,12 +934,12 @@ class Comparison:
         tables = first_few(
             f'{m} ({t.shape[1]:,} features)' for m, t in cohort.modalities.items()
         )
-        classes = first_few(f'{c} {n}' for c, n in cohort.counts.items())
+        classes = first_few((f'{c} {n}' for c, n in cohort.counts.items()), 20)
         repeats = len(np.unique(folds.repeat))
         k = len(np.unique(folds.fold))
         return (
-            f'{cohort.name}: {plural(len(cohort), "sample")} of {plural(len(cohort.classes), "class")} '
-            f'({classes}); {tables}. {k} folds, repeated {repeats} times: {len(folds)} runs.'
+            f'{cohort.name}: {plural(len(cohort), "sample")} ({classes}); {tables}. '
+            f'{k} folds in {plural(repeats, "repetition")}: {len(folds)} runs.'
         )
 
     def to_html(
@@ -918,7 +956,7 @@ class Comparison:
             rows_style=Markup(ROWS),
             questions=self.questions,
             data=self.data_text(),
-            notes=study.cohort.notes,
+            notes='; '.join(study.cohort.notes),
             region=short_number(self.region),
             metric=study.metric,
             rule=study.rule,
