@@ -228,22 +228,18 @@ def site_notebook(nb):
 
 
 def table_markdown(path: Path) -> str:
-    """Return the first rows of a table, numbers with three decimals."""
+    """Return the first rows of a table for a page of results, numbers with three decimals."""
     table = pd.read_csv(path).head(LONGEST_TABLE)
     text = table.astype(object).map(
         lambda cell: cell.replace('|', r'\|') if isinstance(cell, str) else cell)
-    return text.to_markdown(index=False, floatfmt='.3f', missingval='–')
+    markdown = text.to_markdown(index=False, floatfmt='.3f', missingval='–')
+    return relink(markdown, '../nbs')
 
 
 def best_format(path: Path) -> Path:
     """Return the SVG of a figure if there is one."""
     drawing = path.with_suffix('.svg')
     return drawing if drawing.exists() else path
-
-
-def from_top(caption: str) -> str:
-    """Make the links of a caption to other notebooks start from the top of the pages."""
-    return re.sub(r'\]\((?=[\w-]+\.ipynb)', '](nbs/', caption)
 
 
 def section_of(notebook: Path) -> dict:
@@ -253,7 +249,7 @@ def section_of(notebook: Path) -> dict:
     names = nb.metadata.get('bmm', {}).get('files', [])
     figures = {path.read_bytes(): path for path in (ROOT/'figures').glob('*.png')}
     shown = [dict(file=best_format(figures[result.data]).name,
-                  caption=from_top(result.caption))
+                  caption=relink(result.caption))
              for result in results if result.kind == 'png' and result.data in figures]
     code = '\n'.join(nbs.code_of(nb))
     tables = []
@@ -263,8 +259,9 @@ def section_of(notebook: Path) -> dict:
             captions = [result.content.partition('\n')[0] for result in results
                         if result.kind == 'table' and quoted in result.code]
             rows = len(pd.read_csv(path))
+            caption = relink((captions or [''])[0], '../nbs')
             tables.append(dict(file=path.name, name=path.stem, rows=rows, path=path,
-                               caption=(captions or [''])[0]))
+                               caption=caption))
     return dict(page=notebook.stem, title=title_and_claim(nb)[0], figures=shown, tables=tables)
 
 

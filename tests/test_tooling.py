@@ -164,6 +164,12 @@ def test_results_have_captions():
     assert results[0].caption == 'Figure 1. What it shows.'
 
 
+def test_links_in_tables_lead_to_notebooks(tmp_path):
+    table = tmp_path/'t.csv'
+    table.write_text('notebook\n[22](22_comparison.ipynb)\n')
+    assert '[22](../nbs/22_comparison.ipynb)' in pages.table_markdown(table)
+
+
 def test_durations_are_readable():
     from progress import readable
     assert [readable(t) for t in (5, 89, 120, 3600)] == ['5 s', '89 s', '2 min', '60 min']
