@@ -17,7 +17,7 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 import torch
-from .base import Modulated, Scheduled
+from .base import Modulated, Scheduled, clip_gradients
 from .distillation import KnowledgeDistillation
 from ..data.compression import Rotation
 from ..information.gate import gate, pairwise_information
@@ -160,6 +160,9 @@ class Distillation:
     components: int = (
         30  # Most principal components a modality on which these nats are measured
     )
+    clip: float | None = (
+        1.0  # Largest norm of a taught modality's gradient under SGD, above 0; None: no limit
+    )
 
     def __post_init__(self):
         check_choice('teacher', self.teacher, 'crossfit', 'insample')
@@ -172,6 +175,8 @@ class Distillation:
             raise DataError(f'folds is {self.folds}: a cross-fitted teacher needs 2 or more.')
         if self.components < 1:
             raise DataError(f'components is {self.components}: it must be 1 or more.')
+        if self.clip is not None and not self.clip > 0:
+            raise DataError(f'clip is {self.clip}: it must be above 0, or None.')
 
 # %% ../../nbs/10b_bmm.ipynb #df7c8d0a
 class Memory(dict):
@@ -397,9 +402,18 @@ def teacher_logits(
     held_out = crossfit_logits(run, strong, parts, memory)
     return torch.where(mask[:, None], held_out, own)
 
-
+# %% ../../nbs/10b_bmm.ipynb #e1eecbc5
 class JointDistillation(KnowledgeDistillation, UnimodalTraining):
     "Distillation into several modalities at once, each stopped by its own validation loss"
+
+    clip: float | None = 1.0  # As for `Distillation`
+
+    def edit_gradients(self, run, batch, out):
+        "Under SGD, clip the gradients of the modalities that are taught"
+        super().edit_gradients(run, batch, out)
+        if run.options['optimizer'] == 'sgd':
+            for weights, taught in zip(self.parts(run), self.taught.T):
+                clip_gradients(weights, self.clip, taught)
 
 # %% ../../nbs/10b_bmm.ipynb #5174aa0e
 def group_complementary_information(
@@ -494,6 +508,7 @@ class BMM(JointTraining, Modulated):
     def run_stage(self, name, run, method, depends_on=()):
         "Train the network by another method; returns the logits `(R, M, C, N)`"
         method.record = self.record
+        method.label = f'{type(self).__name__}, {name}'
         stage = train_stage(run, method, self.memory, depends_on)
         self.scores += stage.scores
         self.early_stages += [name] * len(stage.scores)
@@ -533,6 +548,7 @@ class BMM(JointTraining, Modulated):
         method = JointDistillation(
             self.teacher, self.taught[self.rows(run)], options.alphas, options.T, options.nodes
         )
+        method.clip = options.clip
         depends_on = [self.teacher.numpy(), self.taught.numpy(), options]
         self.run_stage('distillation', run, method, depends_on)
 
