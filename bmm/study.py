@@ -1249,7 +1249,7 @@ class Chosen(NamedTuple):
 
     proba: np.ndarray  # `(n, N, C)`; 0 outside the test rows
     choice: np.ndarray  # `(n,)` number of the setting
-    held_out: np.ndarray  # `(n,)` its score on held-out rows; NaN where there is no choice
+    held_out: np.ndarray  # `(n,)` its score on held-out rows; NaN if nothing was held out
 
 
 def complete_repeats(
@@ -1296,7 +1296,7 @@ def read_chosen(
         table = table[np.isin(table['replica'], replicas)]
         position = np.searchsorted(replicas, table['replica'])
         proba[piece.number, position, samples.get_indexer(table['sample'])] = table[columns]
-        if S > 1 and f'held-out {rule}' in table:
+        if f'held-out {rule}' in table:
             held_out[piece.number, position] = table[f'held-out {rule}']
     choice = best_settings(held_out, rule) if S > 1 else np.zeros(n, int)
     own = np.arange(n)
@@ -1357,7 +1357,7 @@ def draw_study(
     import matplotlib.pyplot as plt
 
     n, panels = len(table), 1 if found is None else 2
-    size = (4 + 3.5 * (panels - 1), 1.2 + 0.24 * n)
+    size = (5 + 3.5 * (panels - 1), 1.3 + 0.26 * n)
     options = dict(sharey=True, squeeze=False, layout='constrained')
     fig, axes = plt.subplots(1, panels, figsize=size, **options)
     ax = axes[0, 0]
@@ -1391,7 +1391,9 @@ def draw_answers(
     for place, conclusion in zip(places, found.conclusion):
         ax.text(1.02, place, conclusion, va='center', fontsize='small')
     ax.set_xlim(0, 1)
-    ax.legend(ncols=3, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False)
+    ax.legend(
+        ncols=3, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False, fontsize='small'
+    )
 
 # %% ../nbs/12d_study.ipynb #8a38968d
 class Study:
