@@ -1,0 +1,50 @@
+"""Comparisons with a plugin, in worker processes and on a cluster."""
+import numpy as np
+import pandas as pd
+import pytest
+
+PLUGIN = '''
+from bmm.balance.base import Rival
+from sklearn.naive_bayes import GaussianNB
+
+
+class Half(Rival):
+    "Half of the fused loss"
+
+    def loss(self, run, batch, out):
+        return super().loss(run, batch, out)/2
+
+
+bayes = GaussianNB()
+'''
+
+
+@pytest.fixture
+def cohort():
+    """A small cohort of two tables."""
+    from bmm import Cohort
+    rng = np.random.default_rng(0)
+    samples = [f'P{i:02}' for i in range(36)]
+    y = np.arange(36) % 2
+    values = rng.normal(size=(2, 36, 5)) + y[:, None]
+    tables = {name: pd.DataFrame(table, samples, [f'{name}{j}' for j in range(5)])
+              for name, table in zip(('genes', 'proteins'), values)}
+    return Cohort(tables, pd.Series(y.astype(str), samples), name='small')
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_workers_import_a_plugin(cohort, tmp_path):
+    from bmm.comparison import compare_models
+    file = tmp_path/'models_for_the_test.py'
+    file.write_text(PLUGIN, encoding='utf-8')
+    options = dict(methods='LR all', folds=3, repeats=1, plugins=[file], progress=False)
+    alone = compare_models(cohort, n_jobs=1, **options)
+    assert sorted(alone.ranking.model) == ['Half', 'LR all', 'bayes']
+    together = compare_models(cohort, n_jobs=2, **options)
+    pd.testing.assert_frame_equal(together.study.scores, alone.study.scores)
+
+    distributed = pytest.importorskip('distributed', reason='pip install -e ".[cluster]"')
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1,
+                                  dashboard_address=None) as cluster:
+        remote = compare_models(cohort, scheduler=cluster.scheduler_address, **options)
+    pd.testing.assert_frame_equal(remote.study.scores, alone.study.scores)
