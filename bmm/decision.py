@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SMALLEST_ERROR', 'correlated_posterior', 'short_number', 'probability_text', 'Answer', 'check_reading',
            'read_posterior', 'paired_differences', 'answer', 'answers', 'NormalMixture', 'pool', 'answer_over_cohorts',
-           'equal_limit', 'power', 'needed_samples']
+           'equal_limit', 'power', 'needed_samples', 'study_size']
 
 # %% ../nbs/03a_decision.ipynb #7e247327
 from dataclasses import asdict, dataclass
@@ -391,3 +391,44 @@ def needed_samples(
         else:
             too_few = middle
     return enough
+
+# %% ../nbs/03a_decision.ipynb #02202036
+def study_size(
+    scores: pd.DataFrame,  # Long table of one cohort, as returned by `cross_validate`: the pilot study
+    reference: str,  # Configuration that the others are compared with
+    difference: float = 0.01,  # That should be seen, above 0
+    metric: str = 'macro-F1',  # Which score; larger is better
+    repeats: int = 10,  # Repetitions of the planned study
+    region: float = 0.01,  # Half width of the region of practical equality, 0 or more
+    certain: float = 0.9,  # Probability that a conclusion needs, .5 to 1
+    target: float = 0.8,  # Probability of the conclusion that is asked for
+    true_ratio: float | None = None,  # As for `power`
+) -> pd.DataFrame:  # A row a configuration whose differences vary
+    "Probability of an answer on this cohort, and samples with which it has the target probability"
+    names = scores.loc[scores.metric == metric, 'configuration'].unique()
+    seen, equal = f'{short_number(difference)} is seen', '0 is equal'
+    rows = []
+    for name in names[names != reference]:
+        differences, _ = paired_differences(scores, name, reference, metric)
+        sd = differences.std(ddof=1)
+        if sd == 0:
+            continue  # identical predictions need no study
+        own = scores[(scores.configuration == name) & (scores.metric == metric)]
+        n_test, k = own.n_test.mean(), own.fold.nunique()
+        planned = dict(runs=k * repeats, ratio=1 / (k - 1), certain=certain)
+        pilot = dict(sd=sd, n_test=n_test, folds=k, repeats=repeats)
+        pilot |= dict(certain=certain, target=target, true_ratio=true_ratio)
+        chance_seen = power(difference, sd, region=0, true_ratio=true_ratio, **planned)
+        chance_equal = power(0, sd, region=region, true_ratio=true_ratio, **planned)
+        rows.append(
+            {
+                'configuration': name,
+                's': sd,
+                'n_test': n_test,
+                seen: chance_seen['better'],
+                equal: chance_equal['equal'],
+                f'samples: {seen}': needed_samples('better', difference, region=0, **pilot),
+                f'samples: {equal}': needed_samples('equal', 0, region=region, **pilot),
+            }
+        )
+    return pd.DataFrame(rows)

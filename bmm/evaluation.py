@@ -6,8 +6,9 @@
 __all__ = ['PAPER_TABLE3', 'calibration_error', 'score', 'sample_hash', 'as_folds', 'run_table', 'are_probabilities',
            'check_probabilities', 'cross_validate', 'corrected_t', 'overlap_ratio', 'metric_range',
            'compare_configuration', 'compare', 'check_no_leak', 'rotated_features', 'raw_coordinates',
-           'logistic_regression', 'train_and_predict', 'check_codes', 'Baseline', 'held_out_f1', 'InnerSelection',
-           'strongest_features', 'join_strongest', 'TunedLogisticRegression', 'modality_sets']
+           'logistic_regression', 'train_and_predict', 'check_codes', 'seeds_of_runs', 'Baseline', 'held_out_f1',
+           'InnerSelection', 'anova_f', 'strongest_features', 'join_strongest', 'TunedLogisticRegression',
+           'modality_sets']
 
 # %% ../nbs/03_evaluation.ipynb #58654f35
 import hashlib
@@ -22,7 +23,6 @@ from .data.compression import Rotation, compress
 from .data.splits import Folds, Splits, out_of_fold
 from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_selection import f_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss
 from sklearn.metrics import f1_score, roc_auc_score
@@ -389,6 +389,18 @@ def check_codes(
                 f'{name}: features of {given} replicas for {len(folds)} folds, not the first; compress on the same folds.'
             )
 
+# %% ../nbs/03_evaluation.ipynb #2116168a
+def seeds_of_runs(
+    seed: int,  # Of the model, 0 or more
+    folds: Folds,  # `R` replicas
+) -> list:  # `(R,)` integers below 2**32
+    "A seed for each replica, by repetition and fold"
+    seeds = []
+    for repeat, fold in zip(folds.repeat, folds.fold):
+        sequence = np.random.SeedSequence([seed, int(repeat), int(fold)])
+        seeds.append(int(sequence.generate_state(1)[0]))
+    return seeds
+
 # %% ../nbs/03_evaluation.ipynb #149c335f
 @dataclass
 class Baseline:
@@ -422,7 +434,7 @@ class Baseline:
     ) -> np.ndarray:  # `(R, N, C)`
         "Class probabilities of every replica, trained on `folds.fit`"
         parts, scale = self._columns(cohort, folds)
-        seeds = spawn_seeds(self.seed, len(folds))
+        seeds = seeds_of_runs(self.seed, folds)
         proba = []
         for r, fit in enumerate(folds.fit):
             own = [part[r] if part.ndim == 3 else part for part in parts]
@@ -455,7 +467,7 @@ class Baseline:
 
     def _classifier(self, scale, seed):
         if self.kind == 'rf':
-            return RandomForestClassifier(self.trees, random_state=int(seed) % 2**32)
+            return RandomForestClassifier(self.trees, random_state=seed)
         model = logistic_regression(self.penalty)
         return make_pipeline(StandardScaler(), model) if scale else model
 
@@ -509,6 +521,32 @@ class InnerSelection:
             proba[replicas] = self.candidates[name].fit_predict(cohort, folds[replicas])
         return proba
 
+# %% ../nbs/03_evaluation.ipynb #21442b7e
+def anova_f(
+    X: np.ndarray,  # `(n, d)` training rows
+    y: np.ndarray,  # `(n,)` class codes, two or more
+    width: int = 1000,  # Columns at a time: they stay in the processor's cache
+) -> (
+    np.ndarray
+):  # `(d,)` 0 or more; -1 for a constant column, infinite if it separates the classes
+    "F of an analysis of variance over the classes, for each column"
+    n, d = X.shape
+    member = (y[:, None] == np.unique(y)).astype(float)  # (n, C)
+    counts = member.sum(axis=0)
+    C = len(counts)
+    F = np.full(d, -1.0)
+    for start in range(0, d, width):
+        columns = slice(start, start + width)
+        Z = X[:, columns].astype(float)
+        varies = (Z != Z[0]).any(axis=0)
+        Z -= Z.mean(axis=0)
+        between = ((member.T @ Z) ** 2 / counts[:, None]).sum(axis=0)
+        within = np.maximum(np.einsum('ij,ij->j', Z, Z) - between, 0)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            ratio = (between / (C - 1)) / (within / (n - C))
+        F[columns] = np.where(varies, ratio, -1)
+    return F
+
 # %% ../nbs/03_evaluation.ipynb #9a455491
 def strongest_features(
     X: np.ndarray,  # `(N, d)` one modality
@@ -519,13 +557,11 @@ def strongest_features(
     np.ndarray, np.ndarray
 ]:  # `(N, k)` z-scored columns in decreasing order of F, `(k,)` their F
     "The `k` features with the largest ANOVA F on the training rows, or all that vary there"
-    varying = np.flatnonzero(np.ptp(X[rows], axis=0) > 0)
-    if len(varying) == 0:
+    F = anova_f(X[rows], y[rows])
+    order = np.argsort(-F, kind='stable')[: min(k, (F >= 0).sum())]
+    if len(order) == 0:
         return np.zeros((len(X), 0)), np.zeros(0)
-    with np.errstate(divide='ignore'):  # F is infinite where the classes are separated exactly
-        F, _ = f_classif(X[rows][:, varying].astype(float), y[rows])
-    order = np.argsort(-F, kind='stable')[:k]
-    columns = X[:, varying[order]].astype(float)
+    columns = X[:, order].astype(float)
     return StandardScaler().fit(columns[rows]).transform(columns), F[order]
 
 # %% ../nbs/03_evaluation.ipynb #e830791e
@@ -573,10 +609,11 @@ class TunedLogisticRegression:
     ) -> np.ndarray:  # `(R, N, C)`
         "Class probabilities of every replica, trained on `folds.fit`; the choices stay in `.choice_`"
         candidates = self.candidates(cohort.modalities)
-        inner = folds.inner(cohort, self.inner, self.seed)
         proba, self.choice_ = [], []
-        for r, fit in enumerate(folds.fit):
-            F = self._held_out_f1(cohort, fit, inner[inner.outer == r], candidates)
+        for r, seed in enumerate(seeds_of_runs(self.seed, folds)):
+            fit = folds.fit[r]
+            inner = folds[r].inner(cohort, self.inner, seed)
+            F = self._held_out_f1(cohort, fit, inner, candidates)
             names, k, penalty = best = candidates[np.argmax(F)]
             number = 'all' if k is None else k
             self.choice_.append(f'{"+".join(names)}, {number} features, penalty {penalty:g}')

@@ -89,11 +89,14 @@ def stop_kernels():
 logging.getLogger('papermill').addHandler(logging.NullHandler())   # failures are returned
 
 
-def kernel_variables(figures: Path, cohort: str, data=None) -> dict[str, str]:
-    """Return the environment variables of a kernel."""
+def kernel_variables(figures: Path, cohort: str, data=None, store=None) -> dict[str, str]:
+    """Return the environment variables of a kernel.
+
+    Without a store the results of a study stay in memory.
+    """
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
     variables = dict(PYTHONPATH=path, PYTHONHASHSEED='0', OMP_NUM_THREADS='1',
-                     BMM_FIGURES=str(figures), BMM_COHORT=cohort)
+                     BMM_FIGURES=str(figures), BMM_COHORT=cohort, BMM_STORE=str(store or ''))
     return {**variables, 'BMM_DATA': str(data)} if data else variables
 
 
@@ -177,6 +180,11 @@ class Run:
     def figures(self) -> Path:
         return self.folder/'figures'
 
+    @property
+    def store(self) -> Path | None:
+        """Folder with the results of studies, one for all runs; none for a fast run."""
+        return None if self.profile == 'fast' else ROOT/'_runs'/'store'
+
     def output(self, notebook: Path) -> Path:
         return self.folder/notebook.name
 
@@ -213,7 +221,7 @@ class Run:
         shutil.rmtree(part, ignore_errors=True)
         (part/'figures').mkdir(parents=True)
         before = self.lend_tables(part/'figures') if reads_results(notebook) else {}
-        variables = kernel_variables(part/'figures', self.cohort, self.data)
+        variables = kernel_variables(part/'figures', self.cohort, self.data, self.store)
         failure = execute(notebook, part/notebook.name, self.profile, variables)
         if failure:
             return f'{failure}\n  The notebook up to there: {part/notebook.name}'

@@ -15,8 +15,8 @@ import notebooks as nbs
 
 ROOT = nbs.ROOT
 PAGES = ROOT/'_site'/'pages'
-ROOMS = ['core', 'data', 'graph', 'models', 'information', 'balance', 'evaluation',
-         'classifier', 'report']      # order of the API pages; other modules follow
+ROOMS = ['core', 'data', 'graph', 'models', 'information', 'balance', 'evaluation', 'decision',
+         'study', 'classifier', 'report']      # order of the API pages; other modules follow
 LONGEST_TABLE = 100                   # rows shown; the file holds all of them
 templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(ROOT/'docs'/'templates'), trim_blocks=True,

@@ -271,6 +271,7 @@ class Modulated(Scheduled):
         with torch.no_grad():
             for parameter, before, factor in self.slowed:
                 parameter.copy_(before + factor * (parameter - before))
+        self.slowed = []
         return loss
 
 # %% ../../nbs/10a_base.ipynb #c7b043d1

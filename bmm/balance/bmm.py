@@ -6,8 +6,8 @@
 __all__ = ['performance_ratios', 'loss_weights', 'fused_weight', 'complementary_information', 'information_weights',
            'LossWeights', 'Distillation', 'Memory', 'Stage', 'stage_key', 'train_stage', 'UnimodalTraining',
            'without_graph', 'training_folds', 'principal_components', 'information_of_pairs', 'training_parts',
-           'repeat_replicas', 'OneModality', 'batch_of_replicas', 'crossfit_logits', 'teacher_logits',
-           'JointDistillation', 'group_complementary_information', 'BMM']
+           'repeat_replicas', 'OneModality', 'crossfit_logits', 'teacher_logits', 'JointDistillation',
+           'group_complementary_information', 'BMM']
 
 # %% ../../nbs/10b_bmm.ipynb #0d7098b0
 import copy
@@ -23,8 +23,8 @@ from ..data.compression import Rotation
 from ..information.gate import gate, pairwise_information
 from ..information.learning_state import grade, low_information_bound
 from ..models.joint import current_macro_f1, gather_held_out, held_out_rows
-from ..models.custom_encoder import ReplicaModule
 from ..models.layers import Network, NoGraph, Output, ReplicaDropout
+from ..models.layers import state_axes, take_replicas
 from ..models.training import Batch, JointTraining, LateFusion, Method, Run
 from ..models.training import cross_entropy, train, unimodal_losses
 from sklearn.linear_model import LogisticRegression
@@ -314,16 +314,13 @@ def repeat_replicas(
 ) -> Network:
     "A network whose replicas are copies of these"
     copied = copy.deepcopy(net, {id(t): t for t in data})
-    copied.seeds = [net.seeds[r] for r in which]
     for p in copied.parameters():
         p.data = p.data[which]
     for module in copied.modules():
+        for name, axis in state_axes(module).items():
+            setattr(module, name, take_replicas(getattr(module, name), which, axis))
         if isinstance(module, ReplicaDropout):
-            module.seeds = [module.seeds[r] for r in which]
             module.restart()
-        if isinstance(module, ReplicaModule):
-            buffers = module.buffers_by_name.items()
-            module.buffers_by_name = {name: values[which] for name, values in buffers}
     return copied
 
 # %% ../../nbs/10b_bmm.ipynb #5174ab13
@@ -352,21 +349,6 @@ class OneModality(Method):
         return [[*run.net.encoder_parameters(self.m), *own.parameters()]]
 
 
-def batch_of_replicas(
-    batch: Batch,  # All samples
-    which: torch.Tensor,  # `(n,)` numbers of replicas
-    mask: torch.Tensor,  # `(n, N)` bool: their training rows
-) -> Batch:
-    "The batch of copies of these replicas"
-    x = [z if z.ndim == 2 else z[which] for z in batch.x]
-    mix = getattr(batch.graph, 'mix', torch.zeros(0))
-    if mix.ndim < 3:
-        return Batch(x, batch.y, mask, batch.graph)
-    graph = copy.copy(batch.graph)
-    setattr(graph, 'mix', mix[which])
-    return Batch(x, batch.y, mask, graph)
-
-
 def crossfit_logits(
     run: Run,  # Its network has its initial weights, and keeps them
     strong: torch.Tensor,  # `(R,)` number of each replica's strongest modality
@@ -381,7 +363,8 @@ def crossfit_logits(
         which = replicas.repeat_interleave(folds)
         part = torch.arange(folds).repeat(len(replicas))
         held_out = parts[which] == part[:, None]
-        batch = batch_of_replicas(run.batch, which, run.batch.mask[which] & ~held_out)
+        batch = run.batch.select(which)
+        batch.mask &= ~held_out
         valid = None if run.valid is None else run.valid[which]
         net = repeat_replicas(run.net, which, (*run.batch.x, run.batch.graph))
         method = OneModality(m)
@@ -440,6 +423,10 @@ class BMM(JointTraining, Modulated):
 
     needs = 'validation'
     main_option = ('weights', (LossWeights(alpha=0.25), LossWeights(), LossWeights(alpha=1.0)))
+    results = (
+        *('states', 'F_graded', 'complement', 'information', 'p'),
+        *('taught', 'teacher', 'stage_epochs', 'memory'),
+    )
 
     def __init__(
         self,
@@ -485,7 +472,9 @@ class BMM(JointTraining, Modulated):
         self.F = self.F_fused = self.low = self.k = None
         self.k_fused = torch.ones(run.R)
         # F and k have a row for each group of replicas, or for each replica
-        self.row = run.group if self.graded_rows == 'held-out' else torch.arange(run.R)
+        state = dict.fromkeys(('F', 'F_fused', 'low', 'r', 'k', 'k_fused', 'records'), 0)
+        by_group = self.graded_rows == 'held-out'
+        self.group_state, self.replica_state = (state, {}) if by_group else ({}, state)
         if not self.pretrain:
             return
         initial_state = copy.deepcopy(run.net.state_dict())
@@ -497,6 +486,10 @@ class BMM(JointTraining, Modulated):
             self.apply_gate(run, self.distillation)
             run.net.load_state_dict(initial_state)
             self.distil(run, self.distillation, logits)
+
+    def rows(self, run):
+        "`(R,)`: row of F and k that belongs to each replica"
+        return run.group if self.graded_rows == 'held-out' else torch.arange(run.R)
 
     def run_stage(self, name, run, method, depends_on=()):
         "Train the network by another method; returns the logits `(R, M, C, N)`"
@@ -535,10 +528,10 @@ class BMM(JointTraining, Modulated):
         "Train the network with the strongest modality as the teacher (§2.3.2)"
         strong = torch.tensor((self.states == 'strong').argmax(1))
         self.teacher = teacher_logits(
-            run, logits, strong[self.row], options.teacher, options.folds, self.memory
+            run, logits, strong[self.rows(run)], options.teacher, options.folds, self.memory
         )
         method = JointDistillation(
-            self.teacher, self.taught[self.row], options.alphas, options.T, options.nodes
+            self.teacher, self.taught[self.rows(run)], options.alphas, options.T, options.nodes
         )
         depends_on = [self.teacher.numpy(), self.taught.numpy(), options]
         self.run_stage('distillation', run, method, depends_on)
@@ -595,5 +588,6 @@ class BMM(JointTraining, Modulated):
         "`(R,)`: the weighted sum of the fused and all unimodal losses"
         if self.k is None:
             return super().loss(run, batch, out)  # every weight is 1
-        fused = self.k_fused[self.row] * cross_entropy(out.fused, batch)
-        return fused + (self.k[self.row] * unimodal_losses(out, batch)).sum(1)
+        rows = self.rows(run)
+        fused = self.k_fused[rows] * cross_entropy(out.fused, batch)
+        return fused + (self.k[rows] * unimodal_losses(out, batch)).sum(1)

@@ -80,6 +80,9 @@ def of_samples(
 class KnowledgeDistillation(Method):
     "Every modality learns its labels, and those that are taught imitate the teacher (§2.3.2)"
 
+    replica_state = dict(teacher=0, taught=0, node_mask=0, hidden=0)
+    results = ('nodes',)
+
     def __init__(
         self,
         teacher,  # `(R, C, N)` logits, finite on the samples imitated

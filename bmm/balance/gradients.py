@@ -45,6 +45,7 @@ class OGM_GE(Rival):
     scales_gradients = True
     needs = 'hidden layer'
     main_option = ('alpha', (0.1, 0.8, 2.6))
+    replica_state = dict(streams=None)
 
     def __init__(
         self,
@@ -108,6 +109,7 @@ class AGM(Rival):
 
     scales_gradients = True
     main_option = ('alpha', (0.5, 1.0, 2.0))
+    replica_state = dict(tau=1)
 
     def __init__(
         self,
@@ -364,6 +366,7 @@ class InfoReg(JointTraining, Rival):
     head = 'additive'
     needs = 'hidden layer'
     main_option = ('beta', (0.3, 0.9, 3.0))
+    replica_state = dict(traces=1, open=1, reference=0, fisher=0)
 
     def __init__(
         self,

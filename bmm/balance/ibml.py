@@ -92,6 +92,8 @@ def under_optimised(
 class Recorded(Modulated):
     "Records the logits of every training sample when it was last in a batch"
 
+    replica_state = dict(memory=1)
+
     def __init__(
         self,
         start: float
@@ -138,6 +140,8 @@ class Recorded(Modulated):
 # %% ../../nbs/11_ibml.ipynb #f4f4a4b4
 class BIO(Recorded):
     "The loss with an information term for every modality that lags (IBML, Eq. 12)"
+
+    replica_state = dict(log_prior=0)
 
     def __init__(
         self,
@@ -235,6 +239,7 @@ class TCM(Recorded):
     "Noise for the modality that is ahead, on samples that it predicts correctly (IBML)"
 
     main_option = ('lam', (3.0, 10.0, 30.0))
+    replica_state = dict(streams=None)
 
     def __init__(
         self,

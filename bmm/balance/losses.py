@@ -51,6 +51,7 @@ class PMR(Rival):
 
     needs = 'hidden layer'
     main_option = ('alpha', (0.3, 1.0, 3.0))
+    replica_state = dict(member=0, empty=0, prototypes=0)
 
     def __init__(
         self,
@@ -232,6 +233,7 @@ class GradientBlending(Rival):
     head = 'multi'
     needs = 'validation'
     main_option = ('floor', (0.001, 0.01, 0.1))
+    replica_state = dict(w=0, records=0)
 
     def __init__(
         self,
@@ -319,6 +321,7 @@ class GradNorm(Rival):
     head = 'multi'
     needs = 'hidden layer'
     main_option = ('a', (0.5, 1.5, 3.0))
+    replica_state = dict(w=0, first=0)
 
     def __init__(
         self,
@@ -451,6 +454,7 @@ class MLA(Rival):
     head = 'shared'
     needs = 'encoders of one width'
     main_option = ('alpha', (0.01, 0.1, 1.0))
+    replica_state = dict(P=0, before=0)
 
     def __init__(
         self,
@@ -514,6 +518,7 @@ class Relearning(Rival):
     head = None
     needs = 'hidden layer, validation'
     main_option = ('lam', (1.0, 3.0, 9.0))
+    replica_state = dict(initial=0, gaps=1)
 
     def __init__(
         self,

@@ -301,7 +301,8 @@ def audio_visual_digits(
 def speaker_folds(
     cohort: Cohort,  # The cohort to split
     speaker: np.ndarray,  # `(N,)` speaker of each sample, at least three of them
-) -> Folds:  # A fold for each speaker
+    repeats: int = 1,  # Repetitions, each with other validation speakers
+) -> Folds:  # A fold for each speaker and repetition
     "Folds whose training, validation and test samples have different speakers; raises `DataError`"
     names = np.unique(speaker)
     if len(speaker) != len(cohort):
@@ -312,14 +313,20 @@ def speaker_folds(
         raise DataError(
             f'{len(names)} speakers: training, validation and test need three or more.'
         )
-    test = np.stack([speaker == name for name in names])
-    valid = np.roll(test, -1, axis=0)
+    if not 1 <= repeats < len(names):
+        raise DataError(
+            f'repeats={repeats}: {len(names)} speakers allow 1 to {len(names) - 1} repetitions.'
+        )
+    own = np.stack([speaker == name for name in names])
+    test = np.tile(own, (repeats, 1))
+    valid = np.concatenate([np.roll(own, -1 - repeat, axis=0) for repeat in range(repeats)])
+    repeat, fold = np.divmod(np.arange(len(test)), len(names))
     return Folds(
         train=~test & ~valid,
         valid=valid,
         test=test,
-        repeat=np.zeros(len(names), int),
-        fold=np.arange(len(names)),
+        repeat=repeat,
+        fold=fold,
         samples=cohort.samples,
     )
 

@@ -88,6 +88,8 @@ def as_samples(
 class ReplicaModule(nn.Module):
     "A module of the user, replicated: stacked weights and one call for all replicas"
 
+    replica_state = dict(buffers_by_name=0)  # As for `state_axes`
+
     def __init__(
         self,
         make: nn.Module

@@ -5,17 +5,22 @@
 # %% auto #0
 __all__ = ['Batch', 'masked_mean', 'cross_entropy', 'macro_f1', 'Method', 'unimodal_losses', 'JointTraining', 'LateFusion',
            'minibatch_plan', 'pick_samples', 'Run', 'EarlyStopping', 'group_mean', 'validation_losses',
-           'check_validation', 'make_optimizer', 'train']
+           'check_validation', 'make_optimizer', 'holds_tensors', 'undeclared_state', 'Slot', 'state_slots',
+           'narrow_optimizer', 'Narrowing', 'train_epoch', 'train']
 
 # %% ../../nbs/05a_training.ipynb #1798d3b0
+import copy
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as functional
-from .layers import Network, NoGraph, Output
+from .layers import Encoder, Network, NoGraph, Output
+from .layers import put_replicas, state_axes, take_replicas
 from torch import nn
 
 from ..core import DataError, check_choice, first_few, optimizer_class
@@ -34,6 +39,18 @@ class Batch:
     idx: torch.Tensor | None = (
         None  # `(R, b)` numbers of a mini-batch's samples; None in a full batch
     )
+
+    def select(
+        self,
+        rows: torch.Tensor,  # Numbers of replicas; one may occur several times
+    ) -> 'Batch':
+        "The full batch of some replicas"
+        x = [z if z.ndim == 2 else z[rows] for z in self.x]
+        graph, mix = self.graph, getattr(self.graph, 'mix', None)
+        if mix is not None and mix.ndim == 3:
+            graph = copy.copy(graph)
+            setattr(graph, 'mix', mix[rows])
+        return replace(self, x=x, mask=self.mask[rows], graph=graph)
 
 
 def masked_mean(
@@ -87,6 +104,11 @@ class Method(nn.Module):
     main_option: tuple | None = (
         None  # Name of its main option, and a low, the default and a high value of it
     )
+    narrows = True  # Whether replicas that have stopped may leave the batch
+    replica_state: dict = {}  # Its tensors with an axis of replicas: attribute -> axis (`state_axes`)
+    group_state: dict = {}  # Its tensors with an axis of groups
+    results: tuple = ()  # Attributes that training does not read, and that keep all replicas
+    label = ''  # Of the method in warnings; its class if there is none
 
     def setup(self, run):
         "Called once, before the optimizer is made"
@@ -187,10 +209,11 @@ def minibatch_plan(
     mask: np.ndarray,  # `(R, N)` bool: training samples
     size: int,  # Most samples of a replica in a step
     rngs: list,  # R numpy generators
+    steps: int | None = None,  # Number of steps; None: the fewest that are possible
 ) -> np.ndarray:  # `(steps, R, size)` numbers of samples; -1 where a piece is filled up
     "Each replica's training samples in its own order, in even pieces"
     rows = [rng.permutation(np.flatnonzero(m)) for rng, m in zip(rngs, mask)]
-    steps = -(-max(map(len, rows)) // size)
+    steps = steps or -(-max(map(len, rows)) // size)
     plan = np.full((steps, len(rows), size), -1)
     for r, row in enumerate(rows):
         for step, piece in enumerate(np.array_split(row, steps)):
@@ -216,6 +239,16 @@ class Run:
     optimizer: torch.optim.Optimizer  # Made by `train` after the method's `setup`
     best_epoch: torch.Tensor  # `(R,)` epoch whose weights were kept, of several parts the latest; known when training is over
     part_epochs: torch.Tensor  # `(P, R)` the same for each of the method's parts
+    of_replicas = (
+        'batch',
+        'valid',
+        'group',
+        'groups',
+        'replicas',
+        'R',
+        'shuffles',
+        'by_sample',
+    )
 
     def __init__(
         self,
@@ -232,12 +265,33 @@ class Run:
         self.R, self.M, self.C = len(batch.mask), len(batch.x), net.classes
         self.step_count = 0
         self.progress = 0.0  # share of training, in [0, 1)
-        self.log: list = []  # epoch, split, loss `(R,)`
+        self.log: list = []  # epoch, split, loss of all replicas; NaN for those that have stopped
+        self.replicas = torch.arange(self.R)  # numbers of the replicas in the batch
+        self.groups = torch.arange(int(group.max()) + 1)  # numbers of their groups
+        self.goes_on = torch.ones(self.R, dtype=torch.bool)  # of all replicas
         self._seen: Output | None = None
-        if options['batch_size']:
+        self.by_sample: list = []
+        size = options['batch_size']
+        if size:
             # a sample's features side by side are quick to pick
-            self.rows = [x.transpose(-1, -2).contiguous() for x in batch.x]
+            self.by_sample = [x.transpose(-1, -2).contiguous() for x in batch.x]
+            self.steps = -(-int(batch.mask.sum(1).max()) // size)
         self.shuffles = [np.random.default_rng([s, 1]) for s in net.seeds]
+
+    def select(
+        self,
+        rows: torch.Tensor,  # Numbers of the replicas in the present batch
+    ):
+        "Keep the data of some replicas; `Narrowing` does the same for network, method and optimizer"
+        self.forget()
+        self.batch = self.batch.select(rows)
+        self.valid = self.valid[rows]
+        groups, self.group = self.group[rows].unique(return_inverse=True)
+        self.groups = self.groups[groups]
+        self.replicas = self.replicas[rows]
+        self.R = len(rows)
+        self.shuffles = take_replicas(self.shuffles, rows, axis=None)
+        self.by_sample = [x if x.ndim == 2 else x[rows] for x in self.by_sample]
 
     @torch.no_grad()
     def evaluate(self) -> Output:
@@ -249,8 +303,34 @@ class Run:
         return self._seen
 
     def forget(self):
-        "Drop the kept output; to be called when weights have changed"
+        "Drop what is kept of evaluations; to be called when weights have changed"
         self._seen = None
+        for product in self.first_products():
+            product.clear()
+
+    def first_products(self) -> list:
+        "What each encoder hands from an evaluation to the next step"
+        encoders = [e for e in self.net.encoders if isinstance(e, Encoder)]
+        return [encoder.first_product for encoder in encoders]
+
+    def share_products(
+        self,
+        shared: bool,  # Whether evaluations hand the products of first layers to the next step
+    ):
+        "Let evaluation and step share the products of first layers, or not"
+        for product in self.first_products():
+            product.shared = shared
+            product.clear()
+
+    def record(
+        self,
+        epoch: int,
+        split: str,  # `'train'` or `'validation'`
+        loss: torch.Tensor,  # Of the replicas in the batch
+    ):
+        "Note the loss of an epoch, for all replicas that had not stopped before it"
+        whole = torch.full(self.goes_on.shape, torch.nan).index_copy(0, self.replicas, loss)
+        self.log.append((epoch, split, whole.where(self.goes_on, torch.nan)))
 
     def predict(self) -> np.ndarray:  # `(R, N, C)`
         "Class probabilities of all samples"
@@ -258,12 +338,12 @@ class Run:
             return self.method.predict(self, self.evaluate()).transpose(1, 2).numpy()
 
     def history(self) -> pd.DataFrame:  # Columns epoch, replica, split, value
-        "Long table of the losses"
+        "Long table of the losses; those of a replica end with the epoch in which it stopped"
         tables = [
             pd.DataFrame(dict(epoch=epoch, replica=range(self.R), split=split, value=loss))
             for epoch, split, loss in self.log
         ]
-        return pd.concat(tables, ignore_index=True)
+        return pd.concat(tables).dropna().reset_index(drop=True)
 
     def batches(self) -> Iterator[Batch]:
         "Batches of one epoch: the full one, or mini-batches; `DataError` for mini-batches on a graph"
@@ -275,11 +355,11 @@ class Run:
             raise DataError(
                 'A graph needs all samples in one batch: leave out `batch_size`, or train without a graph.'
             )
-        plan = minibatch_plan(self.batch.mask.numpy(), size, self.shuffles)
+        plan = minibatch_plan(self.batch.mask.numpy(), size, self.shuffles, self.steps)
         masks = torch.from_numpy(plan >= 0)
         numbers = torch.from_numpy(plan.clip(0))
         for idx, mask, y in zip(numbers, masks, self.batch.y[numbers]):
-            x = [pick_samples(rows, idx) for rows in self.rows]
+            x = [pick_samples(rows, idx) for rows in self.by_sample]
             yield Batch(x, y, mask, self.batch.graph, idx)
 
 # %% ../../nbs/05a_training.ipynb #f7f192a4
@@ -303,16 +383,21 @@ class EarlyStopping:
     def update(
         self,
         epoch: int,
-        loss: torch.Tensor,  # `(R,)` validation loss after that epoch
-    ) -> bool:  # Whether some replica goes on
-        "Note a validation loss, and keep the weights of replicas that improved"
-        better = self.active & (loss < self.best)
-        self.best = torch.where(better, loss, self.best)
-        self.best_epoch = torch.where(better, epoch, self.best_epoch)
+        loss: torch.Tensor,  # Validation loss after that epoch, of the replicas in the batch
+        replicas: torch.Tensor | None = None,  # Their numbers; None: all
+    ) -> torch.Tensor:  # `(R,)` bool: replicas that go on
+        "Note a validation loss, and keep the weights of replicas that improved; one whose loss is not finite stops"
+        replicas = torch.arange(len(self.best)) if replicas is None else replicas
+        better = self.active[replicas] & (loss < self.best[replicas])
+        rows = better.nonzero().squeeze(1)
+        improved = replicas[rows]
+        self.best[improved] = loss[rows].to(self.best)
+        self.best_epoch[improved] = epoch
         for kept, p in zip(self.kept, self.weights):
-            kept[better] = p.detach()[better]
+            kept.index_copy_(0, improved, p.detach().index_select(0, rows))
+        self.active[replicas] &= loss.isfinite()
         self.active &= epoch - self.best_epoch < self.patience
-        return bool(self.active.any())
+        return self.active
 
     def restore(self):
         "Put the best weights back"
@@ -390,7 +475,140 @@ def make_optimizer(
         return optimizer_class('Adam')(groups, lr=lr, fused=True)
     return optimizer_class('SGD')(groups, lr=lr, momentum=0.9)
 
+# %% ../../nbs/05a_training.ipynb #2c7566bf
+def holds_tensors(
+    value,  # Anything
+) -> bool:
+    "Whether a value is a tensor, an array or a random generator, or a list or dict with one in it"
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return any(holds_tensors(entry) for entry in value)
+    return isinstance(
+        value,
+        (torch.Tensor, np.ndarray, torch.Generator, np.random.Generator, np.random.SFC64),
+    )
+
+
+def undeclared_state(
+    method: Method,
+) -> list:  # Names of attributes
+    "State of a method of which the loop does not know whose it is"
+    declared = {*state_axes(method), *state_axes(method, 'group_state'), *method.results}
+    own = {name: v for name, v in vars(method).items() if not name.startswith('_')}
+    return [name for name, v in own.items() if name not in declared and holds_tensors(v)]
+
+# %% ../../nbs/05a_training.ipynb #892f3b44
+class Slot(NamedTuple):
+    "An attribute that belongs to replicas or groups"
+
+    owner: object  # A module or a parameter
+    name: str  # Of the attribute
+    axis: int | None  # As for `take_replicas`
+    by_group: bool = False  # Whether the axis is that of groups
+
+
+def state_slots(
+    run: Run,
+) -> list[Slot]:
+    "All that network and method keep for each replica: weights, and what they declare"
+    slots = []
+    for module in (*run.net.modules(), *run.method.modules()):
+        slots += [Slot(module, *item) for item in state_axes(module).items()]
+        slots += [
+            Slot(module, *item, True) for item in state_axes(module, 'group_state').items()
+        ]
+    weights = (*run.net.parameters(), *run.method.parameters())
+    return slots + [Slot(weight, 'data', 0) for weight in weights]
+
+
+def narrow_optimizer(
+    optimizer: torch.optim.Optimizer,  # Its state is changed in place
+    rows: torch.Tensor,  # Numbers of the replicas that stay
+):
+    "Keep the optimizer's state of some replicas"
+    for weight, state in optimizer.state.items():
+        weight.grad = None
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.ndim:  # not a count of steps
+                state[name] = value.index_select(0, rows)
+
+
+class Narrowing:
+    "Takes replicas that have stopped out of a run, and puts them back at its end"
+
+    least_share = 0.25  # Of the replicas in the batch that have to have stopped
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.slots: list[Slot] = []
+        self.whole: list = []  # values of the slots, for all replicas
+        self.before: dict = {}  # attributes of the run before the first replica left
+
+    def allowed(self) -> bool:
+        "Whether the method lets replicas leave"
+        method = self.run.method
+        return method.narrows and not undeclared_state(method)
+
+    def leave(self):
+        "Let replicas that have stopped leave, if they are enough to be worth the copy"
+        run = self.run
+        rows = run.goes_on[run.replicas].nonzero().squeeze(1)
+        if len(rows) > (1 - self.least_share) * run.R or not self.allowed():
+            return
+        if not self.before:
+            self.before = dict(vars(run))
+            self.slots = state_slots(run)
+            self.whole = [getattr(slot.owner, slot.name, None) for slot in self.slots]
+        self.write_back()  # what those who leave have at the end
+        groups = run.group[rows].unique()
+        for slot in self.slots:
+            value = getattr(slot.owner, slot.name, None)
+            part = take_replicas(value, groups if slot.by_group else rows, slot.axis)
+            setattr(slot.owner, slot.name, part)
+        narrow_optimizer(run.optimizer, rows)
+        run.select(rows)
+
+    def write_back(self):
+        "Write the values of the replicas in the batch into those of all"
+        run = self.run
+        whole = []
+        for slot, old in zip(self.slots, self.whole):
+            part = getattr(slot.owner, slot.name, None)
+            numbers, count = run.replicas, len(self.before['replicas'])
+            if slot.by_group:
+                numbers, count = run.groups, len(self.before['groups'])
+            whole.append(put_replicas(old, part, numbers, slot.axis, count))
+        self.whole = whole
+
+    def end(self):
+        "Put all replicas back"
+        if not self.before:
+            return
+        self.write_back()
+        for slot, value in zip(self.slots, self.whole):
+            setattr(slot.owner, slot.name, value)
+        for name in Run.of_replicas:
+            setattr(self.run, name, self.before[name])
+        self.run.optimizer.state.clear()  # of the replicas that were left
+        self.run.forget()
+
 # %% ../../nbs/05a_training.ipynb #641d6dae
+def train_epoch(
+    run: Run,
+    epoch: int,  # From 0
+):
+    "Take the steps of one epoch"
+    run.progress = epoch / run.options['epochs']
+    run.method.start_epoch(run)
+    for batch in run.batches():
+        loss = run.method.step(run, batch)
+        run.step_count += 1
+        run.forget()
+    run.record(epoch, 'train', loss)
+    run.method.end_epoch(run)
+
+
 def train(
     net: Network,  # Trained in place
     batch: Batch,  # Its mask holds each replica's training samples
@@ -430,21 +648,22 @@ def train(
     stops = []
     if valid is not None:
         stops = [EarlyStopping(weights, group, patience) for weights in parts]
+    narrowing = Narrowing(run)
+    run.share_products(bool(stops) and not batch_size)
     for epoch in range(epochs):
-        run.progress = epoch / epochs
-        method.start_epoch(run)
-        for b in run.batches():
-            loss = method.step(run, b)
-            run.step_count += 1
-            run.forget()
-        run.log.append((epoch, 'train', loss))
-        method.end_epoch(run)
+        train_epoch(run, epoch)
         if stops:
             losses = validation_losses(run)
-            run.log.append((epoch, 'validation', losses.sum(0)))
-            go_on = [stop.update(epoch, loss) for stop, loss in zip(stops, losses)]
-            if not any(go_on):
+            run.record(epoch, 'validation', losses.sum(0))
+            go_on = [
+                stop.update(epoch, loss, run.replicas) for stop, loss in zip(stops, losses)
+            ]
+            run.goes_on = torch.stack(go_on).any(0)
+            if not run.goes_on.any():
                 break
+            narrowing.leave()
+    narrowing.end()
+    run.share_products(False)
     if stops:
         run.part_epochs = torch.stack([stop.best_epoch for stop in stops])
         for stop in stops:
