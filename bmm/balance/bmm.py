@@ -484,11 +484,11 @@ class BMM(JointTraining, Modulated):
         self.early_stages = []  # name of the stage, of each epoch before the second stage
         self.stage_epochs = {}  # stage -> `(M, R)` epoch whose weights each modality kept
         self.F = self.F_fused = self.low = self.k = None
-        self.k_fused = torch.ones(run.R)
         # F and k have a row for each group of replicas, or for each replica
         state = dict.fromkeys(('F', 'F_fused', 'low', 'r', 'k', 'k_fused', 'records'), 0)
         by_group = self.graded_rows == 'held-out'
         self.group_state, self.replica_state = (state, {}) if by_group else ({}, state)
+        self.k_fused = torch.ones(len(run.groups) if by_group else run.R)
         if not self.pretrain:
             return
         initial_state = copy.deepcopy(run.net.state_dict())
