@@ -32,18 +32,29 @@ def cohort():
     return Cohort(tables, pd.Series(y.astype(str), samples), name='small')
 
 
+def write_plugin(folder):
+    """Write the plugin, and return options of a small comparison with it."""
+    file = folder/f'models_of_{folder.name}.py'
+    file.write_text(PLUGIN, encoding='utf-8')
+    return dict(methods='LR all', folds=3, repeats=1, plugins=[file], progress=False)
+
+
 @pytest.mark.filterwarnings('ignore')
 def test_workers_import_a_plugin(cohort, tmp_path):
     from bmm.comparison import compare_models
-    file = tmp_path/'models_for_the_test.py'
-    file.write_text(PLUGIN, encoding='utf-8')
-    options = dict(methods='LR all', folds=3, repeats=1, plugins=[file], progress=False)
+    options = write_plugin(tmp_path)
     alone = compare_models(cohort, n_jobs=1, **options)
     assert sorted(alone.ranking.model) == ['Half', 'LR all', 'bayes']
     together = compare_models(cohort, n_jobs=2, **options)
     pd.testing.assert_frame_equal(together.study.scores, alone.study.scores)
 
+
+@pytest.mark.filterwarnings('ignore')
+def test_a_cluster_gets_a_plugin(cohort, tmp_path):
+    from bmm.comparison import compare_models
     distributed = pytest.importorskip('distributed', reason='pip install -e ".[cluster]"')
+    options = write_plugin(tmp_path)
+    alone = compare_models(cohort, n_jobs=1, **options)
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1,
                                   dashboard_address=None) as cluster:
         remote = compare_models(cohort, scheduler=cluster.scheduler_address, **options)
