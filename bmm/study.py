@@ -39,7 +39,7 @@ from functools import lru_cache, partial, singledispatch
 from itertools import product
 from pathlib import Path
 from textwrap import dedent
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -526,13 +526,13 @@ class Source(NamedTuple):
 
 
 def without_docstrings(
-    tree: ast.AST,  # Changed in place
-) -> ast.AST:
+    tree: ast.Module,  # Changed in place
+) -> ast.Module:
     "A syntax tree without docstrings"
     for node in ast.walk(tree):
-        scope = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
-        if scope and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
     return tree
 
 
@@ -769,14 +769,15 @@ def joint_probabilities(
 ):  # `(n, N, C)` of all rows; `(n, N, C)` of held-out rows; `(n, N)` bool, which these are
     "Probabilities of the fused head, and those of its inner replicas for the rows they hold out"
     modalities, _ = model.node_and_edge_modalities(cohort)
-    proba, votes = 0, 0
+    proba, held_out = [], []  # of each network
     for run in model.train_replicas(cohort, folds, block):
         fused = head_probabilities(run, run.evaluate(), modalities)['fused']
-        proba = proba + fused[: len(block)] / model.seeds
         by_class = torch.from_numpy(fused).transpose(1, 2)
-        votes = votes + gather_held_out(by_class, run.valid, run.group) / model.seeds
+        votes = gather_held_out(by_class, run.valid, run.group)
+        proba.append(fused[: len(block)])
+        held_out.append(votes.transpose(1, 2).numpy())
     rows = folds.fit[block] if model.inner else folds.valid[block]
-    return proba, votes.transpose(1, 2).numpy(), rows
+    return np.mean(proba, axis=0), np.mean(held_out, axis=0), rows
 
 
 def inner_probabilities(
@@ -895,7 +896,7 @@ class Piece(NamedTuple):
     name: str  # Of the model
     number: int  # Of the setting, from 0
     setting: str  # In words
-    model: object  # Has `fit_predict`
+    model: Any  # Has `fit_predict`
     block: np.ndarray  # Numbers of the replicas, increasing
     inner: int  # Inner folds that compare settings; 0 if they are not needed
     seed: int  # Of the inner folds
