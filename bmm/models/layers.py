@@ -117,6 +117,10 @@ class NoGraph:
 class FirstProduct:
     "Product of an encoder's first layer, which an evaluation hands to the next step"
 
+    value: torch.Tensor | None  # `(R, h, N)`
+    inputs: tuple | None  # What it was made of
+    versions: list | None  # Of the weights, which torch counts
+
     def __init__(self):
         self.shared = False  # whether evaluations leave their product
         self.clear()
@@ -128,7 +132,7 @@ class FirstProduct:
         "Drop the product"
         self.value = self.inputs = self.versions = None
 
-    def fits(self, inputs, layer) -> bool:
+    def fits(self, layer, inputs):
         "Whether the product was made of these inputs by the present weights"
         return self.inputs is inputs and self.versions == [
             p._version for p in layer.parameters()
@@ -136,18 +140,19 @@ class FirstProduct:
 
     def of(
         self,
-        layer: ReplicaLinear,  # The first layer
+        layer: nn.Module,  # The first layer
         inputs: tuple,  # The last entry is the features, propagated
         training: bool,  # Whether a step asks: it changes the product in place, so it is handed out once
     ) -> torch.Tensor:  # `(R, h, N)`
         "The product, computed if there is none that fits"
         if not self.shared:
             return layer(inputs[-1])
-        if not self.fits(inputs, layer):
-            with torch.enable_grad():  # a step will need the gradient
-                self.value = layer(inputs[-1])
-            self.inputs, self.versions = inputs, [p._version for p in layer.parameters()]
         product = self.value
+        if product is None or not self.fits(layer, inputs):
+            with torch.enable_grad():  # a step will need the gradient
+                product = layer(inputs[-1])
+            versions = [p._version for p in layer.parameters()]
+            self.value, self.inputs, self.versions = product, inputs, versions
         if training:
             self.clear()
         return product
