@@ -293,20 +293,22 @@ def information_of_pairs(
 def training_parts(
     mask: torch.Tensor,  # `(R, N)` bool: training rows
     y: torch.Tensor,  # `(N,)` class codes; read where `mask` is true
-    folds: int,  # Parts, 2 or more
+    folds: int,  # Most parts, 2 or more
     seeds: list,  # `(R,)` integers
 ) -> torch.Tensor:  # `(R, N)` number of each training row's part, from 0; -1 for other rows
-    "Stratified parts of each replica's training rows; `DataError` if a class has fewer rows than parts"
+    "Stratified parts of each replica's training rows, at most as many as a class has; `DataError` if one has a single row"
     parts = torch.full(mask.shape, -1)
     for r, (rows, seed) in enumerate(zip(mask, seeds)):
         fewest = int(y[rows].unique(return_counts=True)[1].min())
-        if fewest < folds:
+        if fewest < 2:
             raise DataError(
-                f'A class has {fewest} training rows, too few for the {folds} parts of a cross-fitted teacher: '
-                "give fewer parts (Distillation(folds=2)) or choose Distillation(teacher='insample')."
+                'A class has one training row, and a cross-fitted teacher needs two: leave the class out, set '
+                "fewer rows aside for validation, or choose Distillation(teacher='insample')."
             )
         numbers = rows.nonzero().squeeze(1)
-        kfold = StratifiedKFold(folds, shuffle=True, random_state=int(seed) % 2**32)
+        kfold = StratifiedKFold(
+            min(folds, fewest), shuffle=True, random_state=int(seed) % 2**32
+        )
         for part, (_, held_out) in enumerate(kfold.split(numbers, y[rows])):
             parts[r, numbers[held_out]] = part
     return parts
