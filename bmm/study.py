@@ -236,7 +236,7 @@ class SeparateModels:
     rule: str = 'mean'  # Or `'stacking'`
     space: dict = field(default_factory=dict)  # Of the member; each modality chooses by itself
     penalty: float = 1.0  # 1/C of the logistic regression of stacking, greater than 0
-    inner: int = 3  # Inner folds that hold rows out, for the choice and for stacking
+    inner: int = 3  # Most inner folds, for the choice and for stacking; at most as many as a class has rows
     modalities: list | None = None  # Names; all if not given
     seed: int = 0  # Of the inner folds
     learns_from = 'fit'  # validation rows too
@@ -267,8 +267,10 @@ class SeparateModels:
         models = [with_options(self.member, dict(s, modalities=[modality])) for s in settings]
         if len(models) == 1 and self.rule == 'mean':
             return models[0].fit_predict(cohort, fold)[0], None
-        held_out = [out_of_fold(model, cohort, fold, self.inner, seed)[0] for model in models]
         [fit] = fold.fit
+        fewest = np.unique(cohort.y[fit], return_counts=True)[1].min()
+        inner = min(self.inner, fewest)
+        held_out = [out_of_fold(model, cohort, fold, inner, seed)[0] for model in models]
         scores = [
             f1_score(cohort.y[fit], proba[fit].argmax(axis=1), average='macro')
             for proba in held_out
