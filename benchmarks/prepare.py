@@ -34,7 +34,9 @@ def read(
     return load_cohort(root / folders[name])
 
 
-def own_test() -> tuple:  # Tables with NaN in the rows that lack one, labels, `(1, N)` test mask
+def own_test() -> (
+    tuple
+):  # Tables with NaN in the rows that lack one, labels, `(1, N)` test mask
     "The 150 tumours of mixOmics, then its 70 test tumours without protein"
     train = read('breast')
     test = load_cohort(Path(os.environ['BMM_DATA']) / 'breast_tcga_mixomics/test')

@@ -1,11 +1,12 @@
 """One model on one cohort: a row per fold in a CSV file. Runs in the environment of the model.
 
-    python benchmarks/run.py MODEL COHORT... [--out FILE] [--folds N] [--limit CPU_SECONDS] [--again]
+python benchmarks/run.py MODEL COHORT... [--out FILE] [--folds N] [--limit SECONDS] [--again]
 """
 
 import argparse
 import csv
 import importlib
+import os
 import platform
 import resource
 import signal
@@ -13,6 +14,7 @@ import sys
 import time
 import traceback
 import warnings
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,7 +30,9 @@ class Stopped(Exception):
 
 def cpu_seconds() -> float:
     "Of this process, its threads and the children that ended"
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    used = [
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
@@ -50,13 +54,13 @@ def limited(call, seconds):
 
 def machine() -> str:
     "Model of the processor and number of cores"
-    import os
-
     names = [platform.processor() or platform.machine()]
     info = Path('/proc/cpuinfo')
     if info.exists():
         lines = info.read_text().splitlines()
-        names = [line.split(': ')[1] for line in lines if line.startswith('model name')] or names
+        names = [
+            line.split(': ')[1] for line in lines if line.startswith('model name')
+        ] or names
     return f'{names[0]}, {os.cpu_count()} cores'
 
 
@@ -66,8 +70,8 @@ def versions(packages) -> str:
     for name in packages:
         try:
             found.append(f'{name} {version(name)}')
-        except PackageNotFoundError:
-            found.append(name)
+        except PackageNotFoundError:  # bmm from its folder
+            found.append(f'{name} {getattr(sys.modules.get(name), "__version__", "")}')
     return ' '.join(found)
 
 
@@ -83,6 +87,9 @@ def write(path, row):
     "Add a row to the results, or replace the one of the same key"
     rows = read(path)
     row = {column: str(row.get(column, '')) for column in COLUMNS}
+    for key, old in list(rows.items()):  # of a model that could not be imported
+        if key[:2] == (row['cohort'], row['model']) and not old['n_train']:
+            del rows[key]
     rows[tuple(row[k] for k in KEY)] = row
     with path.open('w', newline='') as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
@@ -115,30 +122,28 @@ def load(cohort):
         return tables, y, file['test'], str(file['missing'])
 
 
-def run_fold(Model, tables, y, test, absent, seed, limit, emit):
-    "Fit once, predict complete samples and samples that lack one modality; `emit` takes the rows"
+def run_fold(Model, tables, y, test, absent, seed, limit):
+    "Rows of one fold: fitted once, then complete samples and samples that lack one modality"
     import numpy as np
 
     train_tables = {m: X[~test] for m, X in tables.items()}
     test_tables = {m: X[test] for m, X in tables.items()}
-    lacking = {m: X for m, X in test_tables.items() if m != absent}
-    cases = {'': test_tables, absent: lacking}
+    cases = {'': test_tables, absent: {m: X for m, X in test_tables.items() if m != absent}}
     if np.isnan(test_tables[absent]).all():  # a test set that lacks it by itself
         del cases['']
     sizes = dict(n_train=int((~test).sum()), n_test=int(test.sum()))
-    model = Model()
-    cost = {}
+    model, fitted = Model(), {}
     for missing, given in cases.items():
         row = dict(missing=missing, sees_test=Model.sees_test, **sizes)
         if missing and Model.needs_all:
-            emit(row | dict(status=f'cannot: {Model.needs_all}'))
+            yield row | dict(status=f'cannot: {Model.needs_all}')
             continue
         try:
-            if not cost:
-                _, seconds = limited(lambda: model.fit(train_tables, y[~test], seed), limit)
-                cost['cpu_fit'] = round(seconds, 2)
-            predicted, seconds = limited(lambda: model.predict(given), limit)
-            row |= cost | dict(cpu_predict=round(seconds, 2), status='ok')
+            if not fitted:
+                fit = partial(model.fit, train_tables, y[~test], seed)
+                fitted['cpu_fit'] = round(limited(fit, limit)[1], 2)
+            predicted, seconds = limited(partial(model.predict, given), limit)
+            row |= fitted | dict(cpu_predict=round(seconds, 2), status='ok')
             row |= scores(y[test], predicted)
         except Stopped:
             row |= dict(status=f'stopped after {limit:g} CPU seconds')
@@ -146,9 +151,9 @@ def run_fold(Model, tables, y, test, absent, seed, limit, emit):
             traceback.print_exc()
             text = ' '.join(str(error).split())[:200]
             row |= dict(status=f'failed: {type(error).__name__}: {text}')
-        emit(row)
-        if row['status'] != 'ok' and not cost:
-            break
+        yield row
+        if row['status'] != 'ok' and not fitted:
+            return
 
 
 def main():
@@ -181,17 +186,20 @@ def run_cohort(Model, about, options):
     cohort, name = about['cohort'], about['model']
     tables, y, test, absent = load(cohort)
     for fold, mask in enumerate(test[: options.folds]):
-        done = {(key[0], key[1], key[3]) for key in read(options.out)}
+        rows = read(options.out)
+        done = {
+            (key[0], key[1], key[3])
+            for key, row in rows.items()
+            if not row['status'].startswith('failed')
+        }
         if (cohort, name, str(fold)) in done and not options.again:
             continue
 
-        def emit(row):
+        for row in run_fold(Model, tables, y, mask, absent, fold, options.limit):
             write(options.out, about | row | dict(fold=fold))
             result = row.get('macro_f1', row['status'])
             lacking = f'without {row["missing"]}' if row['missing'] else 'complete'
             print(name, cohort, fold, lacking, result, flush=True)
-
-        run_fold(Model, tables, y, mask, absent, fold, options.limit, emit)
 
 
 if __name__ == '__main__':

@@ -15,7 +15,7 @@ def frames(tables, first=0):
 
 
 class Model:
-    packages = ('balanced-multimodal', 'torch')
+    packages = ('bmm', 'torch')
     sees_test = False
     needs_all = ''
 

@@ -10,7 +10,7 @@ from models.bmm_default import frames
 
 
 class Model:
-    packages = ('balanced-multimodal', 'scikit-learn')
+    packages = ('bmm', 'scikit-learn')
     sees_test = False
     needs_all = 'it is fitted on the joined columns'
 

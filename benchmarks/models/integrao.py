@@ -4,15 +4,13 @@ The steps are those of its tutorial on new samples with incomplete omics. The ne
 trained on training rows. At prediction the graph holds the new rows too.
 """
 
-import contextlib
-import io
 import os
-import tempfile
 
 import numpy as np
 import pandas as pd
 import torch
 from integrao.integrater import integrao_integrater, integrao_predictor
+from models.quiet import quiet_folder
 
 
 def named(X, first=0):
@@ -32,7 +30,7 @@ class Model:
         self.scale = {m: (X.mean(0), np.maximum(X.std(0), 1e-9)) for m, X in tables.items()}
         self.train = {m: named(self.scaled(m, X)) for m, X in tables.items()}
         labels = pd.DataFrame({'label': y}, self.train[self.names[0]].index)
-        with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
+        with quiet_folder() as folder:
             parts = integrao_integrater(list(self.train.values()), 'benchmark', self.names)
             parts.network_diffusion()
             _, _, network = parts.unsupervised_alignment()
@@ -47,7 +45,7 @@ class Model:
     def predict(self, tables):
         new = {m: named(self.scaled(m, X), 100_000) for m, X in tables.items()}
         both = [pd.concat([t, new[m]]) if m in new else t for m, t in self.train.items()]
-        with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
+        with quiet_folder() as folder:
             options = dict(num_classes=self.classes)
             parts = integrao_predictor(both, 'benchmark', self.names, **options)
             parts.network_diffusion()

@@ -7,6 +7,7 @@ features: the 2,000 of largest variance in the training rows.
 
 import numpy as np
 from mofapy2.run.entry_point import entry_point
+from models.quiet import quiet_folder
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -42,6 +43,7 @@ class Model:
             X = self.tables[m]
             new = tables.get(m, np.full((n, X.shape[1]), np.nan))
             views[m] = np.vstack([X, new])[:, columns].astype(float)
-        Z = self.factors(views)
+        with quiet_folder():
+            Z = self.factors(views)
         final = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         return final.fit(Z[: len(self.y)], self.y).predict(Z[len(self.y) :])

@@ -5,12 +5,12 @@ classes, so the same lines are repeated here for any number of classes. As in th
 paper, features are selected by ANOVA F inside the training rows and scaled to [0, 1].
 """
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from mogonet.train_mogonet import train_mogonet
+from models.quiet import quiet_folder
 from sklearn.feature_selection import f_classif
 
 MOST = 1000
@@ -34,7 +34,7 @@ class Model:
     def predict(self, tables):
         torch.manual_seed(self.seed)
         n = len(next(iter(tables.values())))
-        with tempfile.TemporaryDirectory() as folder:
+        with quiet_folder() as folder:
             self.write(Path(folder), 'tr', self.tables, self.y)
             self.write(Path(folder), 'te', tables, np.zeros(n))  # labels that are not read
             C = int(self.y.max()) + 1

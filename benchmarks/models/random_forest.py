@@ -1,4 +1,4 @@
-"""scikit-learn's random forest on all columns; it reads a missing modality as missing values."""
+"""scikit-learn's random forest on all columns; a missing modality is missing values."""
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
