@@ -16,6 +16,7 @@ import traceback
 import warnings
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -158,7 +159,7 @@ def run_fold(Model, tables, y, test, absent, seed, limit):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('model', help='name of a file in models/')
+    parser.add_argument('model', help='name of a file in models/, or several with commas')
     parser.add_argument('cohort', nargs='+', help='names of files in _data/')
     parser.add_argument('--out', type=Path, default=HERE / 'results.csv')
     parser.add_argument('--folds', type=int, help='only the first folds')
@@ -167,23 +168,22 @@ def main():
     options = parser.parse_args()
     warnings.simplefilter('ignore')
     sys.path.insert(0, str(HERE))
-    about = dict(model=options.model, python=platform.python_version(), machine=machine())
+    about = dict(python=platform.python_version(), machine=machine())
     about['date'] = time.strftime('%Y-%m-%d')
-    try:
-        Model = importlib.import_module(f'models.{options.model}').Model
-    except ImportError as error:
-        for cohort in options.cohort:
-            row = dict(cohort=cohort, fold=0, status=f'failed: {error}')
-            write(options.out, about | row)
-        raise
-    about['versions'] = versions(Model.packages)
-    for cohort in options.cohort:
-        run_cohort(Model, about | dict(cohort=cohort), options)
+    for model, cohort in product(options.model.split(','), options.cohort):
+        run_cohort(about | dict(model=model, cohort=cohort), options)
 
 
-def run_cohort(Model, about, options):
+def run_cohort(about, options):
     "All folds of a cohort; those that are in the results are left out"
     cohort, name = about['cohort'], about['model']
+    try:
+        Model = importlib.import_module(f'models.{name}').Model
+    except ImportError as error:
+        write(options.out, about | dict(fold=0, status=f'failed: {error}'))
+        traceback.print_exc()
+        return
+    about['versions'] = versions(Model.packages)
     tables, y, test, absent = load(cohort)
     for fold, mask in enumerate(test[: options.folds]):
         rows = read(options.out)
