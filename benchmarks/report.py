@@ -40,24 +40,27 @@ def long_table(
     return table.assign(metric='macro-F1', repeat=repeat, fold=fold, n_valid=0, split='test')
 
 
+def whole(scores, *names) -> pd.DataFrame:
+    "Rows of some models in the repetitions that all of them have whole"
+    own = scores[scores.configuration.isin(names)]
+    counts = own.groupby('repeat').value.transform('size')
+    return own[counts == 5 * len(names)]
+
+
 def score(rows, name) -> tuple:  # Text of the score, and of the difference to bmm
     "Mean with its interval; difference with three probabilities"
     own = rows[rows.model == name]
     ok = own[own.status == 'ok']
     if not len(ok):
         return reason(own), ''
-    if len(ok) == 1:
-        return f'{ok.macro_f1.iloc[0]:.3f}', ''
     scores = long_table(rows[rows.status == 'ok'])
-    one = compare(scores[scores.configuration == name]).iloc[0]
+    alone = whole(scores, name)
+    if not len(alone):
+        return f'{ok.macro_f1.mean():.3f}', ''
+    one = compare(alone).iloc[0]
     text = f'{one["mean"]:.3f} [{max(one.low, 0):.3f}, {min(one.high, 1):.3f}]'
-    if name == REFERENCE or REFERENCE not in set(scores.configuration):
-        return text, ''
-    common = scores.groupby(['repeat', 'fold']).configuration.transform(
-        lambda names: {name, REFERENCE} <= set(names)
-    )
-    pair = scores[common & scores.configuration.isin([name, REFERENCE])]
-    if pair.configuration.value_counts().get(name, 0) < 2:
+    pair = whole(scores, name, REFERENCE)
+    if name == REFERENCE or not len(pair):
         return text, ''
     found = answer(pair, name, REFERENCE)
     shares = f'{found.better:.2f} / {found.equal:.2f} / {found.worse:.2f}'
@@ -66,14 +69,14 @@ def score(rows, name) -> tuple:  # Text of the score, and of the difference to b
 
 def reason(own) -> str:
     "Why there is no score"
-    return 'not run here' if not len(own) else own.status.iloc[0]
+    return 'not run here' if not len(own) else own.status.iloc[0][:90]
 
 
 def cohort_table(results, cohort) -> pd.DataFrame:
     "A row a model, the best complete score first"
     of_cohort = results[results.cohort == cohort]
     cases = of_cohort[of_cohort.missing != ''].missing.unique()
-    lacking = next(iter(cases), '?')
+    lacking = next(iter(cases), 'a table')
     table = []
     for name, label in MODELS.items():
         own = of_cohort[of_cohort.model == name]
@@ -103,7 +106,8 @@ def cohort_table(results, cohort) -> pd.DataFrame:
 
 def software(results) -> pd.DataFrame:
     "The versions behind each model"
-    used = results[results.versions != ''].drop_duplicates(['model', 'versions'])
+    scored = results[results.status == 'ok']
+    used = scored.drop_duplicates(['model', 'versions'])
     names = [MODELS[m] for m in used.model]
     return pd.DataFrame({'model': names, 'versions': used.versions, 'Python': used.python})
 
