@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
@@ -69,10 +70,10 @@ def versions(packages) -> str:
     "Names and versions of the packages behind a model"
     found = []
     for name in packages:
-        try:
-            found.append(f'{name} {version(name)}')
-        except PackageNotFoundError:  # bmm from its folder
-            found.append(f'{name} {getattr(sys.modules.get(name), "__version__", "")}')
+        loaded = getattr(sys.modules.get(name), '__version__', '')
+        with suppress(PackageNotFoundError):
+            loaded = loaded or version(name)
+        found.append(f'{name} {loaded}')
     return ' '.join(found)
 
 
