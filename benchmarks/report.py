@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bmm.decision import answer
@@ -73,7 +74,7 @@ def reason(own) -> str:
 
 
 def cohort_table(results, cohort) -> pd.DataFrame:
-    "A row a model, the best complete score first"
+    "A row a model: by score if at least five folds were run, the others after them"
     of_cohort = results[results.cohort == cohort]
     cases = of_cohort[of_cohort.missing != ''].missing.unique()
     lacking = next(iter(cases), 'a table')
@@ -100,7 +101,8 @@ def cohort_table(results, cohort) -> pd.DataFrame:
             if len(own)
             else ''
         )
-        table.append(row | dict(order=-ok[ok.missing == ''].macro_f1.mean()))
+        ranked = -first.macro_f1.mean() if len(first) >= 5 else np.nan  # whole repetitions
+        table.append(row | dict(order=ranked))
     return pd.DataFrame(table).sort_values('order').drop(columns='order')
 
 
