@@ -215,7 +215,8 @@ def show_table(
 
     df.to_csv(figures_dir() / f'{name}.csv', index=False)
     mixed = df.astype(object)  # keeps whole numbers whole in a row that also has floats
-    body = mixed.to_markdown(index=False, floatfmt=f'.{digits}f')
+    shown = mixed.where(df.notna(), None)  # what does not exist is shown as a dash
+    body = shown.to_markdown(index=False, floatfmt=f'.{digits}f', missingval='–')
     origin = f' Cohort: {cohort_label(cohort)}.' if needs_cohort(cohort) else ''
     return Markdown(f'*{caption}{origin}*\n\n{body}')
 

@@ -1449,7 +1449,9 @@ class Study:
         waiting = dict(shown.waiting)
         watch_sometimes = not_often(watch)
         data = [self.cohort, self.folds]
-        with shown.bar, sent_once(data):
+        with shown.bar, sent_once(data), warnings.catch_warnings():
+            # Workers whose memory has grown are replaced by new ones. Nothing is lost.
+            warnings.filterwarnings('ignore', message='A worker stopped')
             workers = joblib.effective_n_jobs(n_jobs)
             parallel = joblib.Parallel(n_jobs, return_as='generator_unordered', batch_size=1)
             jobs = [
