@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['KERNELS', 'FORMS', 'check_kernel', 'row_distances', 'row_blocks', 'kernel_values', 'check_modality',
-           'check_neighbours', 'check_modalities', 'feature_scale', 'modality_similarity', 'similarity', 'dominant',
-           'dominant_neighbours', 'flat_entries', 'weighted_rows', 'propagate_', 'scale_rows_', 'p_form_', 'p_form',
-           'row_shares_', 'FusionOptions', 'normalise_start_', 'normalise_step_', 'normalise_end_', 'ChangeRecord',
-           'Fusion', 'fuse', 'check_network', 'network_tensors', 'snf', 'normalise_new_rows', 'SNF']
+           'check_neighbours', 'rows_in_order', 'check_network_memory', 'check_modalities', 'feature_scale',
+           'modality_similarity', 'similarity', 'dominant', 'dominant_neighbours', 'flat_entries', 'weighted_rows',
+           'propagate_', 'scale_rows_', 'p_form_', 'p_form', 'row_shares_', 'FusionOptions', 'normalise_start_',
+           'normalise_step_', 'normalise_end_', 'ChangeRecord', 'Fusion', 'fuse', 'check_network', 'network_tensors',
+           'snf', 'normalise_new_rows', 'SNF']
 
 # %% ../../nbs/04_snf.ipynb #78a8bbab
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import torch
-from ..core import DataError, check_choice, first_few
+from ..core import DataError, check_choice, check_memory, first_few
 from sklearn.metrics.pairwise import euclidean_distances
 from torch.nn.functional import embedding_bag
 
@@ -111,14 +112,61 @@ def check_neighbours(
         )
 
 
+def rows_in_order(
+    X: dict,  # Name -> array, or DataFrame with the names of the samples as its index
+    square: bool = False,  # Columns are samples as well
+) -> dict:  # Name -> array, rows (and columns) in the order of the first DataFrame
+    "Arrays with the same sample in the same row; `DataError` if the samples differ or if only some tables have names"
+    frames = {name: x for name, x in X.items() if isinstance(x, pd.DataFrame)}
+    if not frames:
+        return X
+    if len(frames) < len(X):
+        raise DataError(
+            f'{first_few(frames)} have names of samples and {first_few(X.keys() - frames.keys())} '
+            'have none: give only DataFrames or only arrays.'
+        )
+    samples = next(iter(frames.values())).index
+    for name, frame in frames.items():
+        axes = [frame.index, frame.columns] if square else [frame.index]
+        for axis in axes:
+            if axis.has_duplicates:
+                twice = axis[axis.duplicated()].unique()
+                raise DataError(
+                    f'{name} has {first_few(twice)} more than once: keep one row a sample.'
+                )
+            different = samples.symmetric_difference(axis, sort=False)
+            if len(different):
+                raise DataError(
+                    f'{name} and {next(iter(frames))} differ in {len(different)} samples '
+                    f'({first_few(different)}): take both from one cohort, as in cohort.complete().'
+                )
+    if square:
+        return {name: frame.loc[samples, samples].to_numpy() for name, frame in frames.items()}
+    return {name: frame.loc[samples].to_numpy() for name, frame in frames.items()}
+
+
+def check_network_memory(
+    n: int,  # Samples
+    M: int,  # Modalities
+    dtype=np.float32,  # Of the computation
+):
+    "`DataError` if similarity network fusion needs more memory than is free"
+    matrices = 2 * M + 2  # similarities, status matrices, a spare one and the mean
+    check_memory(
+        matrices * n**2 * np.dtype(dtype).itemsize,
+        f'Fusion of {M} networks of {n:,} samples',
+        'use bmm.graph.sparse_snf.sparse_snf, which keeps the strongest entries only',
+    )
+
+
 def check_modalities(
-    X: dict,  # Name -> `(N, d)` array
+    X: dict,  # Name -> `(N, d)` array or DataFrame
     K: int,  # Neighbours
 ) -> dict:  # Name -> float64 array
     "The arrays in float64; `DataError` if one has NaN, differs in its number of samples, or has too few for `K` neighbours"
     if not isinstance(X, dict) or not X:
         raise DataError('Similarity needs a dict of arrays, one a modality, and got none.')
-    X = {name: np.asarray(x, np.float64) for name, x in X.items()}
+    X = {name: np.asarray(x, np.float64) for name, x in rows_in_order(X).items()}
     for name, x in X.items():
         check_modality(name, x)
     sizes = {name: len(x) for name, x in X.items()}
@@ -127,7 +175,9 @@ def check_modalities(
             f'Modalities differ in their number of samples ({sizes}): '
             'take them from one cohort, as in cohort.complete().'
         )
-    check_neighbours(K, next(iter(sizes.values())))
+    n = next(iter(sizes.values()))
+    check_neighbours(K, n)
+    check_network_memory(n, len(X))
     return X
 
 # %% ../../nbs/04_snf.ipynb #57d9ed5d
@@ -173,7 +223,7 @@ def modality_similarity(
 
 
 def similarity(
-    X: dict,  # Name -> `(N, d)` array, rows in the same order
+    X: dict,  # Name -> `(N, d)` array, rows in the same order, or DataFrame, matched by its index
     kernel: str = 'snftool',  # A key of `KERNELS`
     K: int = 20,  # Neighbours that set the local scale; from 1 to N-1
     mu: float = 0.5,  # Width of the kernel, above 0
@@ -500,7 +550,7 @@ def check_network(
 
 
 def network_tensors(
-    W: dict,  # Name -> `(N, N)` similarities
+    W: dict,  # Name -> `(N, N)` similarities, arrays or DataFrames
     K: int,  # Neighbours, from 1 to N-1
     dtype=np.float32,  # Of the computation
     overwrite: bool = False,  # Share memory with `W` where its type allows
@@ -508,7 +558,9 @@ def network_tensors(
     "The checked matrices as tensors"
     if not W:
         raise DataError('Fusion needs at least one similarity matrix and got none.')
+    W = rows_in_order(W, square=True)
     n = len(next(iter(W.values())))
+    check_network_memory(n, len(W), dtype)
     for name, w in W.items():
         check_network(name, w, n, dtype)
     check_neighbours(K, n)
@@ -517,7 +569,7 @@ def network_tensors(
 
 # %% ../../nbs/04_snf.ipynb #39104d00
 def snf(
-    W: dict,  # Name -> `(N, N)` symmetric similarities, as returned by `similarity`
+    W: dict,  # Name -> `(N, N)` symmetric similarities, as returned by `similarity`, or DataFrames
     K: int = 20,  # Entries that a row of S keeps, itself included
     steps: int = 20,  # Steps of fusion, at least 1
     renorm: str = 'cran',  # `'cran'`, `'b0'` or `'none'`; this and the next six as in `FusionOptions`
@@ -604,7 +656,7 @@ class SNF:
 
     def fit(
         self,
-        X: dict,  # Name -> `(N, d)` array, rows in the same order
+        X: dict,  # Name -> `(N, d)` array, rows in the same order, or DataFrame, matched by its index
     ) -> 'SNF':  # Itself, with `.network` (fused), `.networks` and `.similarities` (a modality each), `.history`
         "Build the networks; `DataError` for arrays that `similarity` refuses"
         self.scale, self.features, self.similarities, self.near = {}, {}, {}, {}
@@ -636,6 +688,7 @@ class SNF:
                 f'with {first_few(X) or "none"}: give the same ones.'
             )
         W = {}
+        X = rows_in_order(X)
         for name, fitted in self.features.items():
             x = np.asarray(X[name], np.float64)
             if x.ndim != 2 or x.shape[1] != fitted.shape[1]:
