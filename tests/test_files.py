@@ -10,7 +10,7 @@ import pytest
 
 from bmm.core import DataError
 from bmm.data.cohort import Cohort
-from bmm.data.readers import from_mudata, read_cohort, read_table, tables_in
+from bmm.data.readers import from_mudata, read_cohort, read_table, tables_in, write_mogonet
 
 SAMPLES = [f'P{i:02}' for i in range(30)]
 
@@ -140,6 +140,30 @@ def test_features_in_rows_are_recognised(folder, tables, labels):
     tables['mRNA'].T.rename_axis('gene').to_csv(folder/'mRNA.csv')
     cohort = assert_read(folder, tables, labels)
     assert [note for note in cohort.notes if 'mRNA: features in rows' in note]
+
+
+def test_mogonets_layout_is_recognised(tmp_path, tables, labels):
+    train = np.arange(30) < 20
+    write_mogonet(Cohort(tables, labels), tmp_path/'split', train)
+    cohort = read_cohort(tmp_path/'split', modalities='2')
+    np.testing.assert_allclose(cohort.array('2'), tables['RPPA'], rtol=1e-5)
+    assert cohort.labels.tolist() == labels.map(dict(A='0', B='1', C='2')).tolist()
+
+
+def test_single_tables_of_xena(tmp_path):
+    rows = [f'TCGA-A1-A0{i:02}-01' for i in range(30)]
+    tables, labels = make_tables(rows)
+    for name, table in dict(HiSeqV2=tables['mRNA'], RPPA=tables['RPPA']).items():
+        path = tmp_path/f'TCGA.BRCA.sampleMap%2F{name}.gz'
+        table.T.rename_axis('sample').to_csv(path, sep='\t', compression='gzip')
+    clinical = labels.to_frame('PAM50').assign(age=50)
+    clinical.loc[rows[0], 'PAM50'] = None
+    clinical.to_csv(tmp_path/'BRCA_clinicalMatrix', sep='\t')
+    expected = {'HiSeqV2': tables['mRNA'], 'RPPA': tables['RPPA']}
+    options = dict(label_column='PAM50', unmatched='drop')
+    cohort = assert_read(tmp_path, expected, labels, **options)
+    assert 'labels: 1 sample without a class left out (TCGA-A1-A000-01)' in cohort.notes
+    assert len(cohort) == 29
 
 
 # Separators, headers, encodings

@@ -557,8 +557,7 @@ def upright(
     "A table turned if its rows are features, which the known names tell"
     known = samples if features is None else features
     rows, columns = (df.index, df.columns) if features is None else (df.columns, df.index)
-    names = (rows, columns)
-    if any(isinstance(axis, pd.MultiIndex) or not axis.is_unique for axis in names):
+    if isinstance(rows, pd.MultiIndex) or isinstance(columns, pd.MultiIndex):
         return df, []  # refused later, with its own message
     in_rows = (match_ids(rows, known)[0] >= 0).sum()
     if in_rows == len(rows):
