@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['GZIP', 'UNREADABLE', 'ID_NAMES', 'NUMBER', 'HDF5', 'BROKEN_HDF5', 'TEXT', 'PACKED', 'OTHER', 'REMEDIES',
-           'BESIDE_DATA', 'LABEL_TABLES', 'PAPER_CLASSES', 'NPZ_FILES', 'NPZ_NOTES', 'MOGCN', 'MOGCN_CLASSES', 'XENA',
+           'BESIDE_DATA', 'XENA', 'LABEL_TABLES', 'PAPER_CLASSES', 'NPZ_FILES', 'NPZ_NOTES', 'MOGCN', 'MOGCN_CLASSES',
            'gzip_is_whole', 'is_whole', 'sniff', 'zip_member', 'open_text', 'not_text', 'Layout', 'first_lines',
-           'split_lines', 'layout_of_text', 'pattern', 'begins_with_values', 'id_column', 'check_header', 'read_text',
-           'read_npz', 'read_parquet', 'open_anndata', 'read_table', 'read_labels', 'split_name', 'looks_like_table',
-           'why_left_out', 'sort_files', 'notes_on_left_out', 'tables_in', 'label_table', 'choose_tables',
-           'is_annotation', 'read_folder', 'read_cohort', 'read_plain', 'mogonet_table', 'read_mogonet',
-           'write_mogonet', 'joined_parts', 'read_flexynesis', 'with_object_names', 'to_mudata', 'open_mudata',
-           'from_mudata', 'pam50', 'read_tcga_npz', 'check_sum', 'read_mogcn_table', 'read_mogcn', 'primary_tumours',
-           'xena_files', 'xena_labels', 'read_xena']
+           'split_lines', 'layout_of_text', 'pattern', 'begins_with_values', 'id_column', 'check_header', 'as_name',
+           'read_text', 'read_npz', 'read_parquet', 'open_anndata', 'read_table', 'read_labels', 'split_name',
+           'looks_like_table', 'is_binary', 'why_left_out', 'sort_files', 'notes_on_left_out', 'tables_in',
+           'xena_files', 'label_table', 'choose_tables', 'is_annotation', 'read_folder', 'read_cohort', 'read_plain',
+           'mogonet_table', 'read_mogonet', 'write_mogonet', 'joined_parts', 'read_flexynesis', 'with_object_names',
+           'to_mudata', 'open_mudata', 'from_mudata', 'pam50', 'read_tcga_npz', 'check_sum', 'read_mogcn_table',
+           'read_mogcn', 'primary_tumours', 'xena_labels', 'read_xena']
 
 # %% ../../nbs/01a_readers.ipynb #83d8eeb4
 import bz2
@@ -280,6 +280,13 @@ def check_header(
         )
 
 # %% ../../nbs/01a_readers.ipynb #94534add
+def as_name(
+    cell: str,  # Id as it is written
+) -> str:
+    "An id with a mark before it, so that pandas does not take NA for a gap"
+    return f'={cell.strip()}'
+
+
 def read_text(
     path,  # csv, tsv or txt, plain or compressed; recognised by content, not by suffix
     dtype=None,  # `str`: all cells as they are written; numbers and text if not given
@@ -301,7 +308,7 @@ def read_text(
                 stream,
                 sep=found.separator,
                 header=None,
-                converters={column: str.strip for column in range(place + 1)},
+                converters={column: as_name for column in range(place + 1)},
                 low_memory=False,
                 **as_written,
             )
@@ -317,7 +324,7 @@ def read_text(
             f'{path}: the header names {len(header)} columns, the rows have {df.shape[1]}; '
             'the first column must hold the ids and needs a name too.'
         )
-    ids = pd.Index(df[place].to_numpy(), dtype=str)
+    ids = pd.Index([name[1:] for name in df[place]], dtype=str)
     return df.iloc[:, place + 1 :].set_axis(header[place + 1 :], axis=1).set_axis(ids)
 
 # %% ../../nbs/01a_readers.ipynb #354d152e
@@ -483,6 +490,15 @@ def looks_like_table(
     return all(any(NUMBER.fullmatch(cell) for cell in row) for row in cells)
 
 
+def is_binary(
+    path: Path,  # A file
+) -> bool:
+    "Whether a file is no text, by its first bytes"
+    with path.open('rb') as f:
+        head = f.read(512)
+    return b'\0' in head and not head.startswith((b'\xff\xfe', b'\xfe\xff'))
+
+
 def why_left_out(
     path: Path,  # A file or folder
 ) -> str | None:  # A reason; None if it is a table
@@ -502,7 +518,7 @@ def why_left_out(
         return '.h5ad is not read: pip install anndata, or write it as csv'
     if suffix in OTHER or not path.stat().st_size:
         return None if suffix else 'empty'
-    if suffix == '' and b'\0' in path.open('rb').read(512) and path.suffix not in PACKED:
+    if suffix == '' and path.suffix.lower() not in PACKED and is_binary(path):
         return 'no table'
     return None if looks_like_table(path) else 'a list or a text without columns'
 
@@ -555,6 +571,25 @@ def tables_in(
         warnings.warn(note, stacklevel=2)
     wanted = found if only is None else ('labels', *only)
     return {name: path for name, path in found.items() if name in wanted}
+
+# %% ../../nbs/01a_readers.ipynb #25a8cbae
+XENA = dict(
+    mRNA='HiSeqV2',
+    CNV='Gistic2_CopyNumber_Gistic2_all_thresholded.by_genes',
+    RPPA='RPPA',
+    labels='BRCA_clinicalMatrix',
+)
+
+
+def xena_files(
+    folder,  # Holds Xena's files
+) -> dict:  # Plain name -> path
+    "Files of a folder by Xena's plain names: without `.gz` and without `TCGA.BRCA.sampleMap%2F`"
+    files = {}
+    for path in sorted(Path(folder).iterdir()):
+        plain = unquote(path.name).split('/')[-1]
+        files[plain.removesuffix('.gz')] = path
+    return files
 
 # %% ../../nbs/01a_readers.ipynb #2c72afb4
 LABEL_TABLES = re.compile(r'^clin(ical)?$|clinicalMatrix$|phenotype$', re.IGNORECASE)
@@ -1022,25 +1057,6 @@ def primary_tumours(
     return df.set_axis(df.index.str[:12]), notes
 
 # %% ../../nbs/01a_readers.ipynb #081529e8
-XENA = dict(
-    mRNA='HiSeqV2',
-    CNV='Gistic2_CopyNumber_Gistic2_all_thresholded.by_genes',
-    RPPA='RPPA',
-    labels='BRCA_clinicalMatrix',
-)
-
-
-def xena_files(
-    folder,  # Holds Xena's files
-) -> dict:  # Plain name -> path
-    "Files of a folder by Xena's plain names: without `.gz` and without `TCGA.BRCA.sampleMap%2F`"
-    files = {}
-    for path in sorted(Path(folder).iterdir()):
-        plain = unquote(path.name).split('/')[-1]
-        files[plain.removesuffix('.gz')] = path
-    return files
-
-
 def xena_labels(
     path,  # Clinical matrix
     column: str,  # Class column
@@ -1050,7 +1066,8 @@ def xena_labels(
     clinical, dropped = primary_tumours(read_text(path, dtype=str))
     if column not in clinical:
         raise DataError(f'{path}: no column {column}; give its name with column=.')
-    called = clinical[column].dropna()
+    called = clinical[column].str.strip()
+    called = called[called != '']
     unwanted = called.isin(leave_out)
     notes = [f'labels: {note}' for note in dropped]
     notes += [
