@@ -896,7 +896,9 @@ def open_mudata(
     import mudata
 
     if not head.startswith((HDF5, b'MuData')):
-        raise DataError(f'{path}: not a whole .h5mu file, by its first bytes; give another one.')
+        raise DataError(
+            f'{path}: not a whole .h5mu file, by its first bytes; give another one.'
+        )
     try:
         return mudata.read_h5mu(path)
     except BROKEN_HDF5 as error:
