@@ -113,7 +113,7 @@ def test_one_table_and_types_of_labels(tmp_path):
 
     tables, labels = make_tables()
     table, groups = side_by_side(tables)
-    for ill, well in ((True, False), (7, -1), (.5, 2.), ('ä', 'b')):
+    for ill, well in ((True, False), (7, -1), (1., 2.), ('ä', 'b')):
         own = np.array([ill if label == 'ill' else well for label in labels])
         clf = BalancedClassifier(modalities=groups, **TINY).fit(table, own)
         loaded = load_classifier(clf.save(tmp_path/'model.bmm'))
