@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'CohortsFolder', 'FeaturesInRows', 'LabelColumn', 'Gaps', 'Unmatched', 'CohortSource', 'SavedModel',
            'Plugins', 'Commands', 'show_version', 'main_options', 'data_list', 'data_where', 'data_get',
-           'warnings_as_notes', 'check_writable', 'tables_with_features_in_rows', 'read_options', 'fit', 'predict',
-           'report', 'compare', 'methods', 'cite', 'main']
+           'warnings_as_notes', 'check_writable', 'check_new', 'tables_with_features_in_rows', 'read_options', 'fit',
+           'predict', 'report', 'compare', 'methods', 'cite', 'main']
 
 # %% ../nbs/14_cli.ipynb #b17b7506
 import os
@@ -184,6 +184,20 @@ def check_writable(
         raise DataError(f'{path}: no permission to write there; name another file.')
 
 
+def check_new(
+    path: Path,  # File that is to be written
+    force: bool,  # Whether an older file may be replaced
+):
+    "`DataError` if the file exists and may not be replaced, or cannot be written"
+    from bmm.core import DataError
+
+    check_writable(path)
+    if path.exists() and not force:
+        raise DataError(
+            f'{path} exists: name another file with --out, or add --force to replace it.'
+        )
+
+
 def tables_with_features_in_rows(
     names: list[str] | None,  # As given on the command line
 ) -> bool | list[str]:  # As `read_cohort` takes it
@@ -249,8 +263,24 @@ CohortSource = Annotated[
 def fit(
     folder: CohortSource,
     out: Annotated[Path, typer.Option(help='File for the fitted classifier.')] = Path(
-        'model.pkl'
+        'model.bmm'
     ),
+    force: Annotated[
+        bool, typer.Option('--force', help='Replace an older file of this name.')
+    ] = False,
+    keep_ids: Annotated[
+        bool, typer.Option('--keep-ids', help='Keep patient ids in the file.')
+    ] = False,
+    keep_tables: Annotated[
+        bool,
+        typer.Option(
+            '--keep-tables', help='Keep the training tables in the file, for bmm report.'
+        ),
+    ] = False,
+    report: Annotated[
+        Optional[Path],
+        typer.Option(help='Also write the report of the classifier to this HTML file.'),
+    ] = None,
     method: Annotated[
         Optional[str],
         typer.Option(
@@ -270,10 +300,13 @@ def fit(
     unmatched: Unmatched = 'error',
 ):
     "Fit a classifier to several tables of the same patients."
-    check_writable(out)
+    check_new(out, force)
+    if report:
+        check_writable(report)
     from bmm.data.datasets import load_cohort
 
     from bmm.classifier import BalancedClassifier
+    from bmm.model_files import size_text
 
     options = read_options(features_in_rows, label_column, nan, unmatched)
     with warnings_as_notes():
@@ -282,16 +315,17 @@ def fit(
         )
         clf.fit(load_cohort(folder, **options))
     classes = ', '.join(map(str, clf.classes_))
+    clf.save(out, keep_ids, keep_tables)
     typer.echo(
-        f'{clf.save(out)}: {len(clf.samples_)} patients, {", ".join(clf.tables_)}; classes {classes}'
+        f'{out} ({size_text(out)}): {len(clf.samples_)} patients, {", ".join(clf.tables_)}; classes {classes}'
     )
+    if report:
+        typer.echo(f'{clf.report().to_html(report)} written')
 
 # %% ../nbs/14_cli.ipynb #aff1db99
 SavedModel = Annotated[
     Path,
-    typer.Argument(
-        help='File that `bmm fit` wrote. Opening it runs its code: use only files you trust.'
-    ),
+    typer.Argument(help='File that `bmm fit` wrote. Nothing in it is executed.'),
 ]
 
 
