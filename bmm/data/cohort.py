@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['UNUSABLE', 'DECIMAL_COMMA', 'NAN_REMEDY', 'DROP_REMEDY', 'BARCODE', 'plural', 'as_text', 'id_text', 'check_names',
            'blanks_note', 'refuse_unusable', 'column_numbers', 'read_numbers', 'blurred_columns', 'is_real',
-           'to_numbers', 'check_values', 'repeated_columns', 'odd_columns', 'is_mudata', 'is_anndata', 'anndata_table',
-           'first_column_as_ids', 'table_of', 'tables_of', 'check_table', 'drop_or_raise', 'class_key', 'alike_classes',
-           'labels_as_series', 'check_labels', 'dashed', 'barcode_sample', 'barcode_patient', 'match_ids', 'upright',
-           'align_table', 'align', 'separating_columns', 'separated_by_chance', 'leaks', 'positions_of',
-           'draw_by_class', 'evenly_spaced', 'check_known', 'check_none_missing', 'check_class_sizes', 'complete_rows',
-           'describe', 'shown_notes', 'Cohort']
+           'to_numbers', 'present_rows', 'check_values', 'repeated_columns', 'odd_columns', 'is_mudata', 'is_anndata',
+           'anndata_table', 'first_column_as_ids', 'table_of', 'tables_of', 'check_table', 'drop_or_raise', 'class_key',
+           'alike_classes', 'labels_as_series', 'check_labels', 'dashed', 'barcode_sample', 'barcode_patient',
+           'match_ids', 'upright', 'align_table', 'align', 'separating_columns', 'separated_by_chance', 'leaks',
+           'positions_of', 'draw_by_class', 'evenly_spaced', 'check_known', 'check_none_missing', 'check_class_sizes',
+           'complete_rows', 'describe', 'shown_notes', 'Cohort']
 
 # %% ../../nbs/01_cohort.ipynb #77c5e261
 import hashlib
@@ -216,26 +216,40 @@ def to_numbers(
     return pd.DataFrame(values, df.index, df.columns, copy=False)
 
 # %% ../../nbs/01_cohort.ipynb #16d90643
-NAN_REMEDY = "nan='drop-features' does that; bmm fit: --nan drop-features"
+NAN_REMEDY = (
+    "nan='drop-features' leaves features out, and BalancedClassifier(missing='median') fills; "
+    'bmm fit: --nan drop-features, or --missing median'
+)
+
+
+def present_rows(
+    m: str,  # Modality
+    df: pd.DataFrame,  # `(N, d)` of numbers
+) -> tuple:  # The rows with a value; notes: a sentence, or none
+    "A table without its empty rows, whose samples lack the modality"
+    empty = np.isnan(df.to_numpy()).all(1)
+    if not empty.any():
+        return df, []
+    note = (
+        f'{m}: {plural(empty.sum(), "row")} without any value, taken as missing '
+        f'({first_few(df.index[empty])})'
+    )
+    return df[~empty], [note]
 
 
 def check_values(
     m: str,  # Modality
     df: pd.DataFrame,  # `(N, d)` with checked names
-    nan: str = 'error',  # `'error'`, or `'drop-features'` to leave out features with NaN or inf
+    nan: str = 'error',  # `'error'`; `'drop-features'`: leave out features with NaN or inf; `'keep'`: NaN stays, inf is an error
     remedy: str = NAN_REMEDY,  # What the message adds
 ) -> tuple:  # `(N', d')` float32 DataFrame without NaN; notes: a list of sentences
     "A table's values as finite numbers, without its empty rows; raises `DataError`"
-    df = to_numbers(m, df)
-    notes = []
-    empty = np.isnan(df.to_numpy()).all(1)
-    if empty.any():
-        notes.append(
-            f'{m}: {plural(empty.sum(), "row")} without any value, taken as missing '
-            f'({first_few(df.index[empty])})'
-        )
-        df = df[~empty]
+    df, notes = present_rows(m, to_numbers(m, df))
+    gaps = np.isnan(df.to_numpy())
     bad = ~np.isfinite(df.to_numpy())
+    if nan == 'keep' and gaps.any() and not (bad & ~gaps).any():
+        note = f'{m}: {plural(gaps.sum(), "value")} missing ({gaps.mean():.1%} of the table), kept as gaps'
+        return df, [*notes, note]
     rows = bad.any(1)
     features = bad.any(0)
     if not features.any():
@@ -800,11 +814,11 @@ class Cohort:
         labels,  # Series or dict: sample id -> class; its order becomes the order of samples
         name: str = 'cohort',  # Shown with every figure and table
         notes=(),  # What its reader did, a sentence each
-        nan: str = 'error',  # NaN or inf: `'error'`, or `'drop-features'`
+        nan: str = 'error',  # NaN or inf: `'error'`, `'drop-features'`, or `'keep'` as for `check_values`
         unmatched: str = 'error',  # Rows without label, labels without row or class: `'error'`, or `'drop'`
         truth=None,  # The `Population` of a synthetic cohort
     ):
-        check_choice('way to treat NaN, nan =', nan, 'error', 'drop-features')
+        check_choice('way to treat NaN, nan =', nan, 'error', 'drop-features', 'keep')
         check_choice('way to treat unmatched samples, unmatched =', unmatched, 'error', 'drop')
         labels, notes_on_labels = check_labels(labels, unmatched)
         notes = [*notes, *notes_on_labels]
@@ -875,6 +889,11 @@ class Cohort:
         "The `Population` of a synthetic cohort, else None"
         return self._truth
 
+    @property
+    def has_gaps(self) -> bool:
+        "Whether values are missing in a table, as `nan='keep'` allows"
+        return any(np.isnan(t.to_numpy()).any() for t in self._tables.values())
+
     def account(self) -> list:
         "What a command shows about the data: the notes, and who lacks a modality"
         lacking = [
@@ -896,8 +915,9 @@ class Cohort:
         self,
         m: str,  # Modality
     ) -> np.ndarray:  # `(N, d)` float32, a copy
-        "A modality as one array in the order of `samples`; raises `DataError` if a sample lacks it"
+        "A modality as one array in the order of `samples`; raises `DataError` if a sample lacks it, or values are missing"
         check_none_missing(m, self.missing(m), len(self))
+        check_values(m, self._tables[m])
         return np.array(self._tables[m], dtype=np.float32, order='C')
 
     def check_modalities(
