@@ -330,7 +330,7 @@ def side_by_side(
     return pd.concat(parts.values(), axis=1), columns
 
 # %% ../nbs/13_classifier.ipynb #b00d5b6d
-RULES = ('error', 'median', 'neighbours')
+RULES = ('error', 'leave-out', 'median', 'neighbours')
 
 
 def fill_gaps(
@@ -340,11 +340,15 @@ def fill_gaps(
     donors: np.ndarray
     | None = None,  # `(N, d)` rows on which the rule is fitted; those of the table if not given
 ) -> tuple:  # The table without gaps, and notes
-    "Gaps filled by a rule; `DataError` for a feature without any value"
+    "Gaps filled by a rule, or rows with a gap left out; `DataError` for a feature without any value"
     values = table.to_numpy(np.float64)
     gaps = np.isnan(values)
     if rule == 'error' or not gaps.any():
         return table, []
+    samples = table.index[gaps.any(1)]
+    if rule == 'leave-out':
+        note = f'{name}: {plural(len(samples), "sample")} with a gap, taken without this table ({first_few(samples, 3)})'
+        return table[~gaps.any(1)], [note]
     donors = values if donors is None else donors
     empty = np.isnan(donors).all(0)
     if empty.any():
@@ -361,7 +365,6 @@ def fill_gaps(
     filled = imputer.fit(donors).transform(values)
     if rule == 'neighbours':
         filled = imputer[0].inverse_transform(filled)
-    samples = table.index[gaps.any(1)]
     note = (
         f'{name}: {plural(gaps.sum(), "value")} of {plural(len(samples), "sample")} filled ({first_few(samples, 3)}), '
         f'by the {rule} of the training samples'
@@ -736,7 +739,7 @@ def match_new_table(
     known = reference.columns[name]
     lacking = known.difference(columns)
     notes = []
-    if rule != 'error' and 0 < len(lacking) < len(known):
+    if rule not in ('error', 'leave-out') and 0 < len(lacking) < len(known):
         notes.append(
             f'{name}: {plural(len(lacking), "feature")} missing ({first_few(lacking)})'
         )
@@ -746,7 +749,7 @@ def match_new_table(
         return table, notes
     table, empty = present_rows(name, to_numbers(name, table))
     table, filled = fill_gaps(name, table, rule, fitted.donors)
-    remedy = "only rows: every fitted feature is read; missing='median' fills, as does bmm predict --missing median"
+    remedy = "only rows, since every fitted feature is read; missing='median' fills, missing='leave-out' predicts without this table"
     table, _ = check_values(name, table, remedy=remedy)
     return table, notes + empty + filled + drift_notes(name, table, fitted)
 
@@ -775,7 +778,10 @@ def match_new_tables(
     reference,  # `Reference` of the fitted cohort
     fitted: dict,  # Modality -> `FittedTable`
     rule: str = 'error',  # One of `RULES`, for gaps
-) -> tuple[dict, list]:  # Tables with the fitted columns, and notes
+    partly: bool = False,  # Go on without the samples for which nothing is left
+) -> tuple[
+    dict, pd.Index, list
+]:  # Tables with the fitted columns, samples that have one, notes
     "Fitted modalities and columns of new samples; `DataError` names missing columns, bad values, and samples without a modality"
     known = reference.columns
     matched = {}
@@ -795,11 +801,14 @@ def match_new_tables(
         notes.insert(0, f'Not seen at fit, so not read: {first_few(unknown)}.')
     covered = {sample for table in matched.values() for sample in table.index}
     lost = samples[~samples.isin(covered)]
-    if len(lost):
+    if len(lost) and (not partly or len(lost) == len(samples)):
+        reasons = f'; {"; ".join(notes)}' if notes else ''
         raise DataError(
-            f'{plural(len(lost), "new sample")} without any of {first_few(known)} ({first_few(lost)}): give at least one modality.'
+            f'{plural(len(lost), "new sample")} without any of {first_few(known)} ({first_few(lost)}): give at least one modality{reasons}.'
         )
-    return matched, unmet_tables(matched) + notes
+    if len(lost):
+        notes.append(f'not predicted: {first_few(lost, 10)}, without any usable table')
+    return matched, samples.difference(lost, sort=False), unmet_tables(matched) + notes
 
 
 def leave_out(
@@ -1164,7 +1173,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         inner=5,  # Parts of the training samples that are held out in turn, for early stopping and grades; 2 or more
         seeds=3,  # Networks whose probabilities are averaged
         random_state=0,  # Integer, `RandomState`, or None: different each time
-        missing='error',  # Gaps in a table, at fit and for new samples: `'error'`, or filled by `'median'` or `'neighbours'`
+        missing='error',  # Gaps in a table, at fit and for new samples: `'error'`, `'leave-out'`, or filled by `'median'` or `'neighbours'`
         threads=1,  # Of BLAS and torch; more are hardly faster for some hundred samples, and slower on a busy machine
         verbose=False,  # Show a progress bar
     ):
@@ -1307,6 +1316,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
     def new_tables(
         self,
         X,  # New samples, as for `fit`
+        partly: bool = False,  # Leave out samples without a usable table, with a warning, instead of an error
     ) -> tuple:  # Modality -> DataFrame with the rows that have it, and sample ids in order
         "New samples, checked; warnings name what was not fitted, what is missing or filled, and values unlike the fitted ones"
         check_is_fitted(self)
@@ -1318,12 +1328,12 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
             tables, samples, notes = self._read_new_table(X)
         if not len(samples):
             raise DataError('No new sample: the tables have no row.')
-        matched, told = match_new_tables(
-            tables, samples, reference, self.ranges_, self.missing
+        matched, served, told = match_new_tables(
+            tables, samples, reference, self.ranges_, self.missing, partly
         )
         for note in notes + told:
             warnings.warn(note, stacklevel=3)
-        return matched, samples
+        return matched, served
 
     def heads(
         self,

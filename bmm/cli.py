@@ -301,7 +301,7 @@ FillRule = Annotated[
     str,
     typer.Option(
         '--missing',
-        help='Gaps in a table. error: refuse them; median, neighbours: fill them by a rule fitted on the training patients.',
+        help='Gaps in a table. error: refuse them; leave-out: take the patient without this table; median, neighbours: fill them by a rule fitted on the training patients.',
     ),
 ]
 CohortSource = Annotated[
@@ -468,7 +468,7 @@ def predict(
     missing: Annotated[
         Optional[str],
         typer.Option(
-            help='Gaps in a table, as for bmm fit; median is possible for every model. [default: as at the fit]',
+            help='Gaps in a table, as for bmm fit; median is possible for every model. [default: as at the fit, or leave-out]',
             show_default=False,
         ),
     ] = None,
@@ -480,13 +480,15 @@ def predict(
     from bmm.classifier import load_classifier
 
     clf = load_classifier(model)
-    if missing:
-        clf.set_params(missing=missing)
+    # One gap is no reason to refuse all other patients
+    rule = missing or ('leave-out' if clf.missing == 'error' else clf.missing)
+    clf.set_params(missing=rule)
     with warnings_as_notes():
-        tables = read_new_patients(folder, list(clf.tables_), features_in_rows)
-        probabilities = clf.heads(tables)['fused']
+        given = read_new_patients(folder, list(clf.tables_), features_in_rows)
+        tables, _ = clf.new_tables(given, partly=True)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # The lines above have shown the same warnings
+        probabilities = clf.heads(tables)['fused']
         decisions = clf.decide(tables)
         if why:
             clf.explain(tables).to_csv(why, index=False)

@@ -1,10 +1,8 @@
 """Real files and tables: what is read, what is refused with a sentence, and what is said."""
 import bz2
-import sys
 import time
 import warnings
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -212,7 +210,11 @@ def test_row_numbers_are_no_ids(first, tmp_path):
         rows = frame.rename_axis('patient').reset_index().set_axis(numbers)
         rows.to_csv(tmp_path/f'{name}.csv')
     text = {name: table.set_axis(table.index.astype(str)) for name, table in tables.items()}
-    assert_read(tmp_path, text, labels.set_axis(labels.index.astype(str)))
+    own = labels.set_axis(labels.index.astype(str))
+    cohort, warned = said(lambda: assert_read(tmp_path, text, own))
+    for name in ('labels', 'mRNA', 'RPPA'):
+        [note] = [note for note in warned if note.startswith(f'{name}.csv: the first column')]
+        assert "the ids are taken from 'patient'" in note and note in cohort.notes
 
 
 def test_numbers_that_may_be_ids_are_asked_about(folder, tables):
@@ -325,10 +327,7 @@ def test_a_copy_of_the_label_is_named(tables, labels):
 # Containers
 
 @pytest.fixture
-def anndata(monkeypatch):
-    """AnnData, which looks for a package `awkward` and must not find `awkward.py` beside this file."""
-    here = Path(__file__).resolve().parent
-    monkeypatch.setattr(sys, 'path', [path for path in sys.path if Path(path).resolve() != here])
+def anndata():
     pytest.importorskip('mudata')
     return pytest.importorskip('anndata')
 

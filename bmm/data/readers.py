@@ -9,10 +9,10 @@ __all__ = ['GZIP', 'UNREADABLE', 'ID_NAMES', 'NUMBER', 'HDF5', 'BROKEN_HDF5', 'T
            'split_lines', 'layout_of_text', 'pattern', 'begins_with_values', 'id_column', 'check_header', 'as_name',
            'read_text', 'read_npz', 'read_parquet', 'open_anndata', 'read_table', 'read_labels', 'split_name',
            'looks_like_table', 'is_binary', 'why_left_out', 'sort_files', 'notes_on_left_out', 'tables_in',
-           'xena_files', 'label_table', 'choose_tables', 'is_annotation', 'read_folder', 'read_cohort', 'read_plain',
-           'mogonet_table', 'read_mogonet', 'write_mogonet', 'joined_parts', 'read_flexynesis', 'with_object_names',
-           'to_mudata', 'open_mudata', 'from_mudata', 'pam50', 'read_tcga_npz', 'check_sum', 'read_mogcn_table',
-           'read_mogcn', 'primary_tumours', 'xena_labels', 'read_xena']
+           'xena_files', 'label_table', 'choose_tables', 'is_annotation', 'with_warnings', 'read_folder', 'read_cohort',
+           'read_plain', 'mogonet_table', 'read_mogonet', 'write_mogonet', 'joined_parts', 'read_flexynesis',
+           'with_object_names', 'to_mudata', 'open_mudata', 'from_mudata', 'pam50', 'read_tcga_npz', 'check_sum',
+           'read_mogcn_table', 'read_mogcn', 'primary_tumours', 'xena_labels', 'read_xena']
 
 # %% ../../nbs/01a_readers.ipynb #83d8eeb4
 import bz2
@@ -296,6 +296,11 @@ def read_text(
     found = layout_of_text(path)
     check_header(path, found)
     place = id_column(path, found)
+    if place:
+        warnings.warn(
+            f'{Path(path).name}: the first column counts the rows and is not read; the ids are taken from {found.header[1]!r}',
+            stacklevel=2,
+        )
     as_written = {}
     if dtype:
         others = range(place + 1, len(found.header))
@@ -660,6 +665,17 @@ def is_annotation(
     return bool((~numbers.any()).any())
 
 
+def with_warnings(
+    read,  # A function
+    *arguments,
+) -> tuple:  # What it returns, and what it warned of: a list of sentences
+    "Call a reader and collect its warnings"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        result = read(*arguments)
+    return result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+
+
 def read_folder(
     folder: Path,  # Holds `labels.csv` and one table for each modality
     features_in_rows=False,  # As for `read_cohort`
@@ -668,18 +684,27 @@ def read_folder(
 ) -> tuple:  # Tables, labels, notes
     "Tables and labels of a folder, with samples in rows; raises `DataError`"
     files, left_out = sort_files(folder)
-    labels = read_labels(files.pop(label_table(folder, files, left_out)), label_column)
+    path = files.pop(label_table(folder, files, left_out))
+    labels, told_of_labels = with_warnings(read_labels, path, label_column)
+    if not files:
+        unread = [f'{name} ({why})' for name, why in left_out.items()]
+        beside = f'; not read: {first_few(unread)}' if unread else ''
+        raise DataError(
+            f'{folder}: no table beside the labels; add one per modality, such as mRNA.csv{beside}.'
+        )
     samples = id_text(labels.index).unique()
     chosen, turned = choose_tables(folder, files, modalities, features_in_rows)
     tables = {}
     notes = []
+    seen = told_of_labels
     for m, path in chosen.items():
-        table = read_table(path, m in turned)
+        table, told = with_warnings(read_table, path, m in turned)
         if modalities is None and is_annotation(table, samples):
             left_out[path.name] = 'words about other things than the samples'
             continue
         table, changes = upright(m, table, samples)
         size = f'{plural(table.shape[0], "sample")}, {plural(table.shape[1], "feature")}'
+        seen += told
         notes += [f'{m}: read from {path.name}, {size}', *changes]
         tables[m] = table
     if not tables:
@@ -687,7 +712,8 @@ def read_folder(
             f'{folder}: no table of the samples; not read: '
             + first_few(f'{name} ({why})' for name, why in left_out.items())
         )
-    seen, rest = notes_on_left_out(left_out)
+    not_read, rest = notes_on_left_out(left_out)
+    seen = [*not_read, *seen]
     for note in seen:
         warnings.warn(note, stacklevel=3)
     unwanted = [path.name for m, path in files.items() if m not in chosen]
