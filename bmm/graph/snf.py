@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['KERNELS', 'FORMS', 'check_kernel', 'row_distances', 'row_blocks', 'kernel_values', 'check_modality',
-           'check_neighbours', 'check_modalities', 'feature_scale', 'modality_similarity', 'similarity', 'dominant',
-           'dominant_neighbours', 'flat_entries', 'weighted_rows', 'propagate_', 'scale_rows_', 'p_form_', 'p_form',
-           'row_shares_', 'FusionOptions', 'normalise_start_', 'normalise_step_', 'normalise_end_', 'ChangeRecord',
-           'Fusion', 'fuse', 'check_network', 'network_tensors', 'snf', 'normalise_new_rows', 'SNF']
+           'check_neighbours', 'same_samples', 'check_modalities', 'feature_scale', 'modality_similarity', 'similarity',
+           'dominant', 'dominant_neighbours', 'flat_entries', 'weighted_rows', 'propagate_', 'scale_rows_', 'p_form_',
+           'p_form', 'row_shares_', 'FusionOptions', 'normalise_start_', 'normalise_step_', 'normalise_end_',
+           'ChangeRecord', 'Fusion', 'fuse', 'check_network', 'network_tensors', 'snf', 'normalise_new_rows', 'SNF']
 
 # %% ../../nbs/04_snf.ipynb #78a8bbab
 from dataclasses import dataclass, field
@@ -111,6 +111,30 @@ def check_neighbours(
         )
 
 
+def same_samples(
+    X: dict,  # Name -> array or DataFrame
+    axes: int = 1,  # 2: columns are samples too
+) -> dict:  # Name -> array
+    "Rows of DataFrames in the order of the first one; `DataError` if they are of other samples. Arrays stay as they are"
+    arrays = dict(X)
+    first, samples = None, None
+    for name, x in X.items():
+        if not isinstance(x, pd.DataFrame):
+            continue
+        if first is None:
+            first, samples = name, x.index
+        for ids in x.axes[:axes]:
+            others = ids.symmetric_difference(samples)
+            if len(others) or not ids.is_unique:
+                raise DataError(
+                    f'{name} and {first} are not of the same samples, each once ({first_few(others)}): '
+                    'take them from one cohort, as in cohort.complete().'
+                )
+        ordered = x.reindex(samples) if axes == 1 else x.reindex(samples, columns=samples)
+        arrays[name] = ordered.to_numpy()
+    return arrays
+
+
 def check_modalities(
     X: dict,  # Name -> `(N, d)` array
     K: int,  # Neighbours
@@ -118,7 +142,7 @@ def check_modalities(
     "The arrays in float64; `DataError` if one has NaN, differs in its number of samples, or has too few for `K` neighbours"
     if not isinstance(X, dict) or not X:
         raise DataError('Similarity needs a dict of arrays, one a modality, and got none.')
-    X = {name: np.asarray(x, np.float64) for name, x in X.items()}
+    X = {name: np.asarray(x, np.float64) for name, x in same_samples(X).items()}
     for name, x in X.items():
         check_modality(name, x)
     sizes = {name: len(x) for name, x in X.items()}
@@ -508,6 +532,7 @@ def network_tensors(
     "The checked matrices as tensors"
     if not W:
         raise DataError('Fusion needs at least one similarity matrix and got none.')
+    W = same_samples(W, axes=2)
     n = len(next(iter(W.values())))
     for name, w in W.items():
         check_network(name, w, n, dtype)
@@ -636,6 +661,7 @@ class SNF:
                 f'with {first_few(X) or "none"}: give the same ones.'
             )
         W = {}
+        X = same_samples(X)
         for name, fitted in self.features.items():
             x = np.asarray(X[name], np.float64)
             if x.ndim != 2 or x.shape[1] != fitted.shape[1]:
