@@ -385,3 +385,303 @@ def test_wide_tables_are_fast(tmp_path):
     table = read_table(tmp_path/'wide.csv')
     Cohort({'wide': table}, pd.Series(['A', 'B']*10, SAMPLES[:20]))
     assert time.process_time() - start < 2*of_pandas
+
+
+# The classifier: the same rules for what it is given
+
+FAST = dict(epochs=2, seeds=1, inner=2, K=5, components=3, hidden=(8,))
+
+
+def classifier(**options):
+    from bmm.classifier import BalancedClassifier
+    return BalancedClassifier(**{**FAST, **options})
+
+
+@pytest.fixture(scope='module')
+def fitted():
+    """A classifier of the two tables, used by tests that do not change it."""
+    return classifier().fit(*make_tables())
+
+
+def one_table(tables):
+    from bmm.classifier import side_by_side
+    return side_by_side(tables)
+
+
+@pytest.mark.parametrize('arrange', [
+    lambda tables: (tables, {}), lambda tables: (tables['mRNA'], {}),
+    lambda tables: (one_table(tables)[0], dict(modalities=one_table(tables)[1]))])
+def test_labels_in_another_order_are_matched_by_id(arrange, tables, labels):
+    X, options = arrange(tables)
+    expected = classifier(**options).fit(X, labels)
+    found = classifier(**options).fit(X, labels[::-1])
+    np.testing.assert_allclose(found.predict_proba(X), expected.predict_proba(X), atol=1e-6)
+    assert found.score(X, labels[::-1]) == expected.score(X, labels)
+    assert found.score(X, labels.to_dict()) == expected.score(X, labels)
+
+
+def test_labels_of_other_samples_are_refused(tables, labels):
+    other = labels.set_axis([f'Q{i}' for i in range(30)])
+    for X in (tables, tables['mRNA']):
+        with pytest.raises(DataError, match='P00.*Q0'):
+            classifier().fit(X, other)
+    rows = tables['mRNA'].reset_index(drop=True)
+    numbers = labels.set_axis(range(29, -1, -1))
+    with pytest.raises(DataError, match='to_numpy'):
+        classifier().fit(rows, numbers)
+
+
+@pytest.mark.parametrize('kind', [bool, int, float, object, 'category', 'Int64', str])
+@pytest.mark.parametrize('given', ['series', 'array', 'dict'])
+def test_classes_of_any_type(kind, given, tables):
+    codes = pd.Series(np.arange(30) % 2, SAMPLES)
+    y = codes.astype(kind)
+    forms = dict(series=y, array=y.to_numpy(), dict=y.to_dict())
+    clf = classifier().fit(tables, forms[given])
+    plain = classifier().fit(tables, codes)
+    np.testing.assert_allclose(clf.predict_proba(tables), plain.predict_proba(tables), atol=1e-6)
+    assert [str(int(c)) for c in clf.classes_] == ['0', '1']
+
+
+def test_classes_that_are_alike_for_the_classifier(tables, labels):
+    other = labels.copy()
+    other.iloc[[0, 3, 6, 9]] = 'A '
+    _, warned = said(lambda: classifier().fit(tables, other))
+    assert [note for note in warned if "'A' and 'A ' are alike" in note]
+
+
+def test_ids_of_new_patients_are_spellings(fitted, tables):
+    ids = [f'TCGA-A1-A0{i:02}' for i in range(30)]
+    new = {m: table.set_axis(ids) for m, table in tables.items()}
+    expected = fitted.predict_proba(new)
+    dots = [f'TCGA.A1.A0{i:02}.01A' for i in range(30)]
+    mixed = {'mRNA': new['mRNA'], 'RPPA': new['RPPA'].set_axis(dots)[::-1]}
+    found, warned = said(lambda: fitted.heads(mixed)['fused'])
+    assert list(found.index) == ids
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert [note for note in warned if '30 ids written in another way' in note]
+
+
+def test_tables_whose_ids_do_not_meet(fitted, tables):
+    new = dict(tables, RPPA=tables['RPPA'].add_prefix('x', axis=0))
+    found, warned = said(lambda: fitted.predict_proba(new))
+    assert len(found) == 60
+    assert [note for note in warned if 'none of its samples is in another table' in note]
+
+
+def test_features_in_rows_at_fit_and_at_predict(fitted, tables, labels):
+    turned = dict(tables, mRNA=tables['mRNA'].T)
+    expected = fitted.predict_proba(tables)
+    found, warned = said(lambda: fitted.predict_proba(turned))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert [note for note in warned if 'mRNA: features in rows' in note]
+    again = classifier().fit(turned, labels)
+    np.testing.assert_allclose(again.predict_proba(tables), expected, atol=1e-6)
+
+
+def with_gaps(table, share=.2):
+    rng = np.random.default_rng(1)
+    return table.mask(pd.DataFrame(rng.random(table.shape) < share, table.index, table.columns))
+
+
+@pytest.mark.parametrize('rule', ['median', 'neighbours'])
+def test_gaps_are_filled_on_request(rule, tables, labels, tmp_path):
+    from bmm.classifier import load_classifier
+
+    gaps = dict(tables, RPPA=with_gaps(tables['RPPA']))
+    with pytest.raises(DataError, match='NaN or infinite'):
+        classifier().fit(gaps, labels)
+    clf, warned = said(lambda: classifier(missing=rule).fit(gaps, labels))
+    [note] = [note for note in warned if 'filled' in note]
+    assert note.startswith('RPPA: ') and f'by the {rule}' in note and note in clf.notes_
+    expected, warned = said(lambda: clf.predict_proba(gaps))
+    assert np.isfinite(expected).all() and [note for note in warned if 'filled' in note]
+    loaded = load_classifier(clf.save(tmp_path/'model.bmm'))
+    np.testing.assert_allclose(loaded.predict_proba(gaps), expected, atol=1e-5)
+
+
+def test_one_gap_in_a_new_patient(fitted, tables):
+    from sklearn.base import clone
+
+    new = {m: table.copy() for m, table in tables.items()}
+    new['mRNA'].iloc[3, 2] = np.nan
+    with pytest.raises(DataError, match="P03.*missing='median' fills"):
+        fitted.predict(new)
+    assert clone(fitted).missing == 'error'
+    for rule, text in (('median', 'filled'), ('leave-out', 'taken without this table')):
+        other = fitted.set_params(missing=rule)
+        found, warned = said(lambda: other.predict_proba(new))
+        rest = np.arange(30) != 3
+        fitted.set_params(missing='error')
+        np.testing.assert_allclose(found[rest], fitted.predict_proba(tables)[rest], atol=1e-6)
+        assert [note for note in warned if text in note and 'P03' in note]
+
+
+def test_an_empty_row_is_said(fitted, tables):
+    new = {m: table.copy() for m, table in tables.items()}
+    new['mRNA'].iloc[3] = np.nan
+    _, warned = said(lambda: fitted.predict(new))
+    assert [note for note in warned if 'mRNA: 1 row without any value' in note]
+
+
+@pytest.mark.parametrize('change, text', [
+    (lambda t: t + 10, 'outside of what was fitted'), (lambda t: 2**t*1000, 'outside'),
+    (lambda t: t*1e4, 'outside'), (lambda t: t/1000, 'vary by 0.00')])
+def test_values_unlike_the_fitted_ones(change, text, fitted, tables):
+    same, warned = said(lambda: fitted.predict(tables))
+    assert not warned
+    new = dict(tables, RPPA=change(tables['RPPA']))
+    _, warned = said(lambda: fitted.predict(new))
+    [note] = warned
+    assert note.startswith('RPPA: ') and text in note
+
+
+@pytest.mark.parametrize('options', [
+    dict(edges_per_node=2.5), dict(neighbour_weight=np.inf), dict(lr=np.inf), dict(lr=np.nan),
+    dict(seeds=0), dict(seeds=True), dict(random_state=-1), dict(threads=10**6),
+    dict(dropout=1.), dict(dropout=-.1), dict(weight_decay=-1), dict(K=0), dict(inner=1),
+    dict(epochs='9'), dict(hidden=(0,)), dict(hidden=64), dict(components=0),
+    dict(missing='mean')], ids=str)
+def test_options_are_checked(options, tables, labels):
+    [name] = options
+    with pytest.raises(DataError, match=name):
+        classifier(**options).fit(tables, labels)
+
+
+def test_containers_of_the_classifier(anndata, fitted, tables, labels):
+    import mudata
+
+    expected = fitted.predict_proba(tables)
+    parts = {m: annotated(table) for m, table in tables.items()}
+    by_dict = classifier().fit(parts, labels)
+    np.testing.assert_allclose(by_dict.predict_proba(parts), expected, atol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        with mudata.set_options(pull_on_update=False):
+            joined = mudata.MuData(parts)
+        joined.obs['kind'] = labels.loc[joined.obs_names].to_numpy(object)
+        by_name = classifier().fit(joined, 'kind')
+    np.testing.assert_allclose(by_name.predict_proba(joined), expected, atol=1e-6)
+    single = annotated(tables['mRNA'])
+    single.obs['kind'] = labels.to_numpy(object)
+    assert classifier().fit(single, 'kind').score(single, labels) <= 1
+    for wrong in (list(tables.values()), [t.to_numpy() for t in tables.values()]):
+        with pytest.raises(DataError, match='name each modality'):
+            classifier().fit(wrong, labels)
+
+
+def test_one_table_of_arrow(tables, labels):
+    import pyarrow
+
+    frame = tables['mRNA'].rename_axis('sample').reset_index()
+    arrow = pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    found = classifier().fit(arrow, labels[::-1]).predict_proba(arrow)
+    expected = classifier().fit(tables['mRNA'], labels).predict_proba(tables['mRNA'])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_networks_are_aligned_by_id(tables):
+    from bmm.graph.snf import SNF, similarity, snf
+
+    mixed = dict(tables, RPPA=tables['RPPA'][::-1])
+    expected = SNF(K=5).fit(tables).network
+    np.testing.assert_allclose(SNF(K=5).fit(mixed).network, expected, atol=1e-6)
+    by_name = {m: pd.DataFrame(W, SAMPLES, SAMPLES) for m, W in similarity(tables, K=5).items()}
+    by_name['RPPA'] = by_name['RPPA'].iloc[::-1, ::-1]
+    np.testing.assert_allclose(snf(by_name, K=5), expected, atol=1e-6)
+    other = dict(tables, RPPA=tables['RPPA'].add_prefix('x', axis=0))
+    with pytest.raises(DataError, match='not of the same samples'):
+        SNF(K=5).fit(other)
+
+
+# The command line: nothing is lost without a sentence
+
+QUICK = ['--epochs', '2', '--seeds', '1', '--quiet']
+
+
+def bmm(*words):
+    """Exit code, lines on stdout and lines on stderr of a command."""
+    from typer.testing import CliRunner
+
+    from bmm.cli import app
+    result = CliRunner().invoke(app, [str(word) for word in words], prog_name='bmm')
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.exit_code, result.stdout.splitlines(), result.stderr.splitlines()
+
+
+def test_what_was_dropped_is_shown(folder, tables):
+    tables['RPPA'].iloc[:20].mask(tables['RPPA'] == tables['RPPA'].iloc[0, 0]).rename_axis(
+        'sample').to_csv(folder/'RPPA.csv')
+    tables['mRNA'].iloc[:20].rename_axis('sample').to_csv(folder/'mRNA.csv')
+    (folder/'README.txt').write_text('Two tables.\n')
+    (folder/'CNV.xlsx').write_bytes(b'PK')
+    code, out, err = bmm('fit', folder, *QUICK, '--out', folder/'model.bmm', '--nan',
+                         'drop-features', '--unmatched', 'drop')
+    assert code == 0 and len(out) == 1
+    for text in ('not read: README.txt', 'not read: CNV.xlsx', '1 of 4 features left out',
+                 '10 samples in no modality left out'):
+        assert [line for line in err if line.startswith('note: ') and text in line], text
+
+
+def test_many_notes_are_counted(folder, tables):
+    for i in range(15):
+        tables['mRNA'].rename_axis('sample').to_csv(folder/f'table{i:02}.csv')
+    code, _, err = bmm('fit', folder, *QUICK, '--out', folder/'model.bmm')
+    assert code == 0
+    account = [line for line in err if line.startswith('note: ')]
+    assert len(account) <= 12 and 'further notes: print the cohort' in ' '.join(account)
+
+
+def test_predictions_with_a_gap_and_a_stranger(folder, tables, tmp_path):
+    model = folder/'model.bmm'
+    assert bmm('fit', folder, *QUICK, '--out', model)[0] == 0
+    code, _, err = bmm('fit', folder, *QUICK, '--out', model)
+    assert code == 2 and '--force' in err[-1]
+    new = tmp_path/'new'
+    new.mkdir()
+    gap = tables['mRNA'].copy()
+    gap.iloc[0, 2] = np.nan
+    written(gap.T, new/'mRNA.CSV')
+    written(tables['RPPA'], new/'RPPA.csv')
+    written(tables['RPPA'], new/'urine.csv')
+    code, out, err = bmm('predict', model, new, '--out', new/'p.csv')
+    assert code == 0 and out == [f'{new/"p.csv"}: 30 patients']
+    for text in ('mRNA: features in rows', '1 sample with a gap, taken without this table (P00)',
+                 'not read: urine.csv'):
+        assert [line for line in err if line.startswith('note: ') and text in line], text
+    code, out, err = bmm('predict', model, new, '--out', new/'p.csv', '--missing', 'error')
+    assert code == 2 and 'NaN or infinite' in err[-1]
+    code, out, err = bmm('predict', model, new, '--out', new/'p.csv', '--missing', 'median')
+    assert code == 0 and 'filled' in ' '.join(err)
+
+
+@pytest.mark.parametrize('words, text', [
+    (['fit', ''], "No cohort ''"), (['compare', ''], "No cohort ''"),
+    (['fit', '{}', '--modalities', 'rppa'], 'modalities names rppa'),
+    (['fit', '{}', '--features-in-rows', 'rppa'], 'features_in_rows names rppa'),
+    (['fit', '{}', '--missing', 'zero'], "'zero'"), (['fit', '{}', '--nan', 'zero'], "'zero'")])
+def test_wrong_commands(words, text, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    code, out, err = bmm(*(str(folder) if word == '{}' else word for word in words))
+    assert code == 2 and not out and err[-1].startswith('bmm: ') and text in err[-1]
+
+
+def test_methods_are_listed():
+    code, out, _ = bmm('fit', '--method', 'help')
+    assert code == 0 and [line for line in out if 'OGM-GE' in line]
+
+
+def test_files_of_other_programs_are_fitted(anndata, tables, labels, tmp_path):
+    from bmm.data.readers import to_mudata
+
+    cohort = Cohort(tables, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        to_mudata(cohort).write(tmp_path/'cohort.h5mu')
+    write_mogonet(cohort, tmp_path/'split', np.arange(30) < 20)
+    for name in ('cohort.h5mu', 'split'):
+        code, out, _ = bmm('fit', tmp_path/name, *QUICK, '--out', tmp_path/f'{name}.bmm')
+        assert code == 0 and '30 patients' in out[0]
+    code, out, _ = bmm('predict', tmp_path/'cohort.h5mu.bmm', tmp_path/'cohort.h5mu',
+                       '--out', tmp_path/'p.csv')
+    assert code == 0 and '30 patients' in out[0]
