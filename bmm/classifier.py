@@ -341,14 +341,14 @@ def fill_gaps(
     | None = None,  # `(N, d)` rows on which the rule is fitted; those of the table if not given
 ) -> tuple:  # The table without gaps, and notes
     "Gaps filled by a rule, or rows with a gap left out; `DataError` for a feature without any value"
-    values = table.to_numpy(np.float64)
-    gaps = np.isnan(values)
+    gaps = np.isnan(table.to_numpy())
     if rule == 'error' or not gaps.any():
         return table, []
     samples = table.index[gaps.any(1)]
     if rule == 'leave-out':
         note = f'{name}: {plural(len(samples), "sample")} with a gap, taken without this table ({first_few(samples, 3)})'
         return table[~gaps.any(1)], [note]
+    values = table.to_numpy(np.float64)
     donors = values if donors is None else donors
     empty = np.isnan(donors).all(0)
     if empty.any():

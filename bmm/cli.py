@@ -6,11 +6,12 @@
 __all__ = ['app', 'data_app', 'CohortsFolder', 'FeaturesInRows', 'LabelColumn', 'Gaps', 'Unmatched', 'Modalities', 'FillRule',
            'CohortSource', 'SavedModel', 'Plugins', 'Commands', 'show_version', 'main_options', 'data_list',
            'data_where', 'data_get', 'warnings_as_notes', 'show_notes', 'read_and_tell', 'check_writable', 'check_new',
-           'tables_with_features_in_rows', 'read_options', 'list_if_asked', 'fit', 'read_new_patients', 'predict',
-           'fit_again', 'report', 'compare', 'methods', 'cite', 'main']
+           'tables_with_features_in_rows', 'read_options', 'list_if_asked', 'fit', 'read_new_patients',
+           'without_formulas', 'predict', 'fit_again', 'report', 'compare', 'methods', 'cite', 'main']
 
 # %% ../nbs/14_cli.ipynb #b17b7506
 import os
+import re
 import shlex
 import signal
 import warnings
@@ -159,15 +160,15 @@ def data_get(
 # %% ../nbs/14_cli.ipynb #a04bf183
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    "Show each warning as one line"
-    before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *args, **kwargs: f'note: {message}\n'
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('default', UserWarning)
-            yield
-    finally:
-        warnings.formatwarning = before
+    "Show each warning as one line on stderr"
+
+    def show(message, *_, **__):
+        typer.echo(f'note: {message}', err=True)
+
+    with warnings.catch_warnings():  # Restores both
+        warnings.simplefilter('default', UserWarning)
+        warnings.showwarning = show
+        yield
 
 
 def show_notes(
@@ -445,6 +446,14 @@ def read_new_patients(
     return tables
 
 
+def without_formulas(
+    names,  # Ids or classes
+) -> list:
+    "Names that no spreadsheet runs: an apostrophe before =, + and @, and before - unless a number follows"
+    formula = re.compile(r'[=+@\t\r]|-(?![\d.]+$)')
+    return [f"'{name}" if formula.match(str(name)) else name for name in names]
+
+
 @app.command()
 def predict(
     model: SavedModel,
@@ -493,7 +502,9 @@ def predict(
         if why:
             clf.explain(tables).to_csv(why, index=False)
     table = decisions[['predicted', 'decided']].join(probabilities.add_prefix('p '))
-    table.rename_axis('sample').to_csv(out)
+    table['predicted'] = without_formulas(table['predicted'])
+    table = table.set_axis(without_formulas(table.index)).rename_axis('sample')
+    table.to_csv(out, header=without_formulas(table.columns))
     typer.echo(f'{out}: {len(table)} patients')
 
 
@@ -575,10 +586,14 @@ def compare(
     repeats: Annotated[
         Optional[int],
         typer.Option(
-            min=1, help='Repetitions of the folds. [default: 2 for quick, otherwise 10]'
+            min=1,
+            max=1000,
+            help='Repetitions of the folds. [default: 2 for quick, otherwise 10]',
         ),
     ] = None,
-    n_jobs: Annotated[int, typer.Option(min=1, help='Processes of this machine.')] = 2,
+    n_jobs: Annotated[
+        int, typer.Option(min=1, max=256, help='Processes of this machine.')
+    ] = 2,
     scheduler: Annotated[
         Optional[str],
         typer.Option(
@@ -606,8 +621,11 @@ def compare(
 ):
     "Compare models on a cohort: which is best, and does fusing or balancing pay?"
     from bmm.comparison import compare_models
+    from bmm.core import DataError
 
     options = read_options(features_in_rows, label_column, nan, unmatched, modalities)
+    if not 0 <= region <= 1:  # NaN is in no range
+        raise DataError(f'--region is {region}: give a difference of macro-F1 from 0 to 1.')
     cohort = read_and_tell(folder, options)
     with warnings_as_notes():
         result = compare_models(

@@ -373,6 +373,39 @@ def test_wrong_files_of_mudata(name, content, anndata, tmp_path):
         from_mudata(tmp_path/name)
 
 
+@pytest.mark.parametrize('name', ['a.csv.gz', 'a.csv.zip', 'a.npz'])
+def test_packed_files_that_are_too_large(name, tmp_path, monkeypatch):
+    from bmm.data import readers
+
+    zeros = np.zeros((100, 100))
+    path = tmp_path/name
+    if name.endswith('npz'):
+        ids = np.arange(100).astype(str)
+        np.savez_compressed(path, X=zeros, samples=ids, features=ids)
+    else:
+        pd.DataFrame(zeros).to_csv(path)
+    monkeypatch.setattr(readers, 'LARGEST', 10**4)
+    with pytest.raises(DataError, match='unpacks to more than'):
+        read_table(path)
+
+
+def test_links_to_other_files_are_refused(anndata, tables, tmp_path):
+    import h5py
+
+    data = annotated(tables['mRNA'])
+    for name in ('inside', 'outside', 'linked'):
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with pd.option_context('future.infer_string', False):
+                data.write_h5ad(tmp_path/f'{name}.h5ad')
+    assert read_table(tmp_path/'inside.h5ad').shape == (30, 5)
+    with h5py.File(tmp_path/'linked.h5ad', 'a') as file:
+        del file['X']
+        file['X'] = h5py.ExternalLink('outside.h5ad', 'X')
+    with pytest.raises(DataError, match='link to another file'):
+        read_table(tmp_path/'linked.h5ad')
+
+
 def test_wide_tables_are_fast(tmp_path):
     """100,000 columns are read and checked in twice the time of pandas."""
     values = np.random.default_rng(0).normal(size=(20, 100_000)).round(3)
