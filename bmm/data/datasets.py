@@ -232,30 +232,31 @@ def choose_cohort(
 
 
 def load_cohort(
-    source=None,  # `'tcga-brca'`, `'digits'`, `'synthetic'`, or a folder for `read_cohort`; as `choose_cohort` decides if not given
+    source=None,  # `'tcga-brca'`, `'digits'`, `'synthetic'`, or a folder or file for `read_cohort`; as `choose_cohort` decides if not given
     data=None,  # Data folder to look in, instead of `BMM_DATA` and the cache
     cnv: str = 'focal',  # Copy number of tcga-brca: `'focal'` or `'thresholded'`
+    modalities=None,  # Names of the modalities to keep, in this order, as a list or with commas between; all if not given
     **options,  # For a folder, as `read_cohort` takes them: `features_in_rows=`, `label_column=`, `nan=`, `unmatched=`
 ) -> Cohort:
     "A cohort by name or folder; raises `DataError`"
-    source = str(source or choose_cohort(data)[0])
+    source = str(choose_cohort(data)[0] if source is None else source)
     if options and source in NAMES:
         raise DataError(
             f'{first_few(options)}: these are for a folder of tables, '
             f'and {source} is none; leave them out.'
         )
-    if source == 'tcga-brca':
-        return load_tcga(data, cnv)
-    if source == 'digits':
-        return read_digits()
-    if source == 'synthetic':
-        return synthetic()
-    if not Path(source).is_dir():
+    if source in NAMES:
+        by_name = dict(digits=read_digits, synthetic=synthetic)
+        cohort = by_name[source]() if source in by_name else load_tcga(data, cnv)
+        if isinstance(modalities, str):
+            modalities = [name.strip() for name in modalities.split(',')]
+        return cohort.select(modalities) if modalities else cohort
+    if not source.strip() or not Path(source).exists():
         raise DataError(
             f'No cohort {source!r}: choose tcga-brca, digits, synthetic, '
             'or a folder with labels.csv and one table a modality.'
         )
-    return read_cohort(source, **options)
+    return read_cohort(source, modalities=modalities, **options)
 
 # %% ../../nbs/01c_datasets.ipynb #98207bd3
 def main_cohort(

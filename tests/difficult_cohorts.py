@@ -1,7 +1,7 @@
 """Every notebook in the fast profile on difficult cohorts.
 
 This takes ten minutes, so it is not part of `make test`. Run it by
-`.venv/bin/pytest -n 2 tests/awkward.py`.
+`.venv/bin/pytest -n 2 tests/difficult_cohorts.py`.
 """
 import numpy as np
 import pandas as pd
@@ -71,5 +71,5 @@ def cohort(request, tmp_path):
 
 
 @pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda nb: nb.stem)
-def test_awkward(notebook, cohort, tmp_path):
+def test_difficult(notebook, cohort, tmp_path):
     run(notebook, str(cohort), tmp_path)
