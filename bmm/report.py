@@ -49,7 +49,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy.stats import binomtest, spearmanr
 from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, f1_score
 from sklearn.pipeline import make_pipeline
@@ -581,22 +580,20 @@ def chosen_inside(
 
 def simple_models(
     cohort: Cohort,  # Its modalities and numbers of features are read
-    inner: int,  # Folds inside each training fold, 2 or more
-    seed: int = 0,  # Of the forest
+    inner: int = 2,  # Folds inside each training fold, 2 or more
 ) -> dict:  # Name -> model, simplest first
-    "Logistic regression on one and on all modalities, late fusion, random forest"
+    "Logistic regression on one and on all modalities, and late fusion"
     names = list(cohort.modalities)
     most = max(table.shape[1] for table in cohort.modalities.values())
     counts = sorted({min(k, most) for k in (50, 500)})
     linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
-    member = SklearnModel(linear, strongest=counts[-1], seed=seed)
+    member = SklearnModel(linear, strongest=counts[-1])
     models: dict = {ONE_MODALITY: chosen_inside(member, [[m] for m in names], counts, inner)}
     if len(names) > 1:
         every = chosen_inside(member, [names], counts, inner)
         models['logistic regression on all modalities'] = every
         models['mean of one logistic regression a modality'] = SeparateModels(member)
-    forest = replace(member, estimator=RandomForestClassifier(100))
-    return models | {'random forest on all modalities': forest}
+    return models
 
 # %% ../nbs/13a_report.ipynb #b1f0aa15
 @dataclass
@@ -636,7 +633,7 @@ def fit_beside(
     fewest = min(np.bincount(cohort.y[fit]).min() for fit in folds.fit)
     if fewest < 2:
         return None
-    models = simple_models(cohort, inner=min(3, fewest))
+    models = simple_models(cohort)
     held_out = {CLASSIFIER: fused}
     for name, model in models.items():
         step(name)
@@ -662,6 +659,8 @@ def fusing_finding(
         return Finding(question, TOO_FEW)
     found = beside.answer(CLASSIFIER, ONE_MODALITY)
     text = f'{verdict(found)} The one modality was chosen inside each fold: {beside.modality}.'
+    if found.conclusion == 'undecided':
+        text += ' bmm compare repeats the folds, and so decides more often.'
     fused = list(beside.held_out)[2:]
     better = [
         name for name in fused if beside.answer(name, ONE_MODALITY).conclusion == 'better'
@@ -1050,16 +1049,17 @@ def feature_rows(
     colours = {
         m: to_hex(colour) for m, colour in modality_palette(table.modality.unique()).items()
     }
+    largest = kept.groupby('class').attribution.max()
     rows = []
     for row in kept.rename(columns={'class': 'label'}).itertuples():
         shown = {'class': str(row.label), 'modality': row.modality, 'feature': row.feature}
         shown |= dict(effect=f'{row.attribution:.3f}', level=f'{row.level:+.1f}')
         shown |= dict(arrow='▲' if row.level > 0 else '▼', colour=colours[row.modality])
-        shown |= dict(width=round(100 * row.attribution / kept.attribution.max(), 1))
+        shown |= dict(width=round(100 * row.attribution / largest[row.label], 1))
         stable = (
             'unknown' if networks == 1 else f'{row.stability * networks:.0f} of {networks}'
         )
-        rows.append(shown | dict(stability=stable, value=row.attribution))
+        rows.append(shown | dict(stability=stable, value=row.attribution, rank=row.rank))
     return rows
 
 
@@ -1073,7 +1073,8 @@ def feature_section(
     rows = feature_rows(table, networks)
     text = (
         'Effect: how much a feature raises the log-probability of a class for the patients of '
-        'that class (integrated gradients, nats). '
+        'that class (integrated gradients, nats). A modality with many features can matter most '
+        'although each of them has a small effect. '
     )
     spread = [m for m in table.modality.unique() if m not in {row['modality'] for row in rows}]
     if spread:
@@ -1087,15 +1088,12 @@ def feature_section(
             f'Stability: in how many of {networks} networks the feature is among the largest. '
             f'Share of these lists that two networks have in common: {", ".join(parts)}.'
         )
-    cards = []
+    cards, kept = [], []
     for label in dict.fromkeys(map(str, table['class'])):
         own = [row for row in rows if row['class'] == label]
+        kept += [row for row in own if row['rank'] <= listed]
         own = sorted(own, key=lambda row: -row['value'])
         cards.append(dict(name=label, rows=own[:most]))
-    shown = pd.DataFrame(rows, columns=['class', 'modality']).groupby(
-        ['class', 'modality'], sort=False
-    )
-    kept = [row for row, place in zip(rows, shown.cumcount()) if place < listed]
     colours = {m: to_hex(c) for m, c in modality_palette(table.modality.unique()).items()}
     html = render_part(FEATURES, cards=cards, rows=kept, colours=colours.items(), top=listed)
     return Section('Features', text, table, html=html)
@@ -1417,7 +1415,7 @@ def report_progress(
     show: bool,
 ) -> tqdm:
     "A bar for the models, the features and the scores"
-    return tqdm(total=6, disable=not show, desc='report', leave=False)
+    return tqdm(total=5, disable=not show, desc='report', leave=False)
 
 
 def make_report(
