@@ -319,6 +319,7 @@ class Section:
     table: pd.DataFrame  # Numbers; may be empty
     draw: Callable | None = None  # Draws a figure on a matplotlib axis
     html: Markup = Markup('')  # Shown on the page instead of the table
+    notes: tuple = ()  # Sentences, one a line
 
     def __str__(self):
         lines = [self.title, '-' * len(self.title), self.text]
@@ -326,6 +327,7 @@ class Section:
             lines.append(self.table.head(40).round(3).to_string(index=False, na_rep=''))
         if len(self.table) > 40:
             lines.append(f'... and {len(self.table) - 40} more rows: report[{self.title!r}]')
+        lines += [f'- {note}' for note in self.notes]
         return '\n'.join(lines)
 
 
@@ -371,7 +373,7 @@ h2 {font-size: 1.25em; margin: 1.8em 0 .4em; color: #24486e; border-bottom: 2px 
 h3 {font-size: 1em; margin: 0 0 .4em}
 p {max-width: 46em}
 th {font-weight: normal; color: #555; vertical-align: bottom}
-.answer {background: #f3f6f9; border-left: .3em solid #3a6ea5; padding: .3em 1em .8em; margin: 0}
+.answer {background: #f3f6f9; border-left: .3em solid #3a6ea5; padding: .3em 1em .8em; margin: 0 0 .8em}
 .answer dt {font-weight: bold; margin-top: .6em}
 .answer dd {margin: 0}
 .small {color: #555; font-size: .9em}
@@ -383,10 +385,11 @@ th {font-weight: normal; color: #555; vertical-align: bottom}
 .cards {display: grid; gap: .8em}
 .cards {grid-template-columns: repeat(auto-fill, minmax(min(22em, 100%), 1fr))}
 .card {border: 1px solid #ccc; border-radius: .3em; padding: .6em .8em}
-.bars {display: grid; grid-template-columns: minmax(5em, 9.5em) 1fr auto; gap: .15em .5em}
+.bars {display: grid; grid-template-columns: minmax(5em, 11em) 1fr auto; gap: .15em .5em}
 .bars {font-size: .85em; align-items: center}
 .bars > span {overflow-wrap: anywhere; line-height: 1.2}
 .bars b {display: block; height: .8em; min-width: 1px}
+.key span {white-space: nowrap}
 .key b {display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 .8em}
 .figure {width: 100%; max-width: 28em}
 pre {overflow-x: auto; background: #f6f6f6; padding: .6em; font-size: .85em; white-space: pre-wrap}
@@ -406,8 +409,8 @@ svg {vertical-align: middle}
 @media print {
   body {max-width: none; margin: 0; font-size: 10pt}
   * {print-color-adjust: exact; -webkit-print-color-adjust: exact}
-  .card, tr, img, .answer dd {break-inside: avoid}
-  h2, h3, .answer dt {break-after: avoid}
+  .card, tr, img, .matrix, .answer dd {break-inside: avoid}
+  h2, h3, h2 + p, dt {break-after: avoid}
   .wide {overflow: visible}
   .patient {break-before: page}
 }
@@ -1108,8 +1111,6 @@ DATA = """
 <td class="left">{{ row.used }}</td></tr>
 {% endfor %}
 </table></div>
-<p>{{ 'Left out, changed or noted:' if notes else 'There are no notes: nothing was left out or changed.' }}</p>
-{% if notes %}<ul>{% for note in notes %}<li>{{ note }}</li>{% endfor %}</ul>{% endif %}
 """
 USED_AS = {
     'raw': 'raw features',
@@ -1136,14 +1137,12 @@ def data_section(
         used = str(model.features_of(m))
         row = dict(modality=m, features=table.shape[1], used=USED_AS.get(used, used))
         rows.append(row)
-    notes = [str(note) for note in clf.notes_ if note not in INTERNAL]
+    notes = tuple(f'{note}.' for note in clf.notes_ if note not in INTERNAL)
     text = f'{len(clf.y_)} patients: {class_counts(clf.y_, clf.classes_)}.'
+    text += ' Noted, left out or changed:' if notes else ' Nothing was left out or changed.'
     shown = [row | dict(features=f'{row["features"]:,}') for row in rows]
-    html = render_part(DATA, rows=shown, notes=notes)
-    if notes:
-        text_notes = ' '.join(f'{note}.' for note in notes)
-        return Section('Data', f'{text} {text_notes}', pd.DataFrame(rows), html=html)
-    return Section('Data', text, pd.DataFrame(rows), html=html)
+    html = render_part(DATA, rows=shown)
+    return Section('Data', text, pd.DataFrame(rows), html=html, notes=notes)
 
 # %% ../nbs/13a_report.ipynb #261b4d04
 def gate_section(
@@ -1297,6 +1296,9 @@ PAGE = """<!DOCTYPE html>
 {% for section in sections %}
 <h2>{{ section.title }}</h2>
 <p>{{ section.text }}</p>
+{% if section.notes %}
+<ul>{% for note in section.notes %}<li>{{ note }}</li>{% endfor %}</ul>
+{% endif %}
 {% if section.image %}
 <img class="figure" alt="{{ section.title }}" src="data:image/png;base64,{{ section.image }}">
 {% endif %}
@@ -1364,7 +1366,7 @@ class Report:
         "One self-contained HTML page with its figures inside"
         parts = []
         for section in self.sections:
-            part = dict(title=section.title, text=section.text)
+            part = dict(title=section.title, text=section.text, notes=section.notes)
             part['image'] = (
                 encode_figure(section.draw, (4.4, 3.2), 200) if section.draw else ''
             )
@@ -1477,8 +1479,8 @@ WHY = """<!DOCTYPE html>
 <h1>{{ title }}</h1>
 <p class="small">Bars of features: log-odds of the predicted class that are due to the value of a
 feature, compared with a patient who has the mean value.
-<span class="key"><b style="background: #3a6ea5"></b>speaks for the class
-<b style="background: #de8f05"></b>speaks against it</span>. In brackets: value in standard
+<span class="key"><span><b style="background: #3a6ea5"></b>speaks for the class,</span>
+<span><b style="background: #de8f05"></b>speaks against it.</span></span> In brackets: value in standard
 deviations from the mean. The contribution of the neighbours in the graph is not part of it.</p>
 {% for one in patients %}
 <div class="{{ 'patient' if not loop.first }}">
@@ -1552,7 +1554,9 @@ def patient_values(
     second = f'{best.index[1]} ({best.iloc[1]:.2f})'
     sentence = f'Probability {best.iloc[0]:.2f}; second is {second}.'
     nats = decision[[m for m in clf.tables_ if m in decision]].astype(float)
-    measured = [f'{m} {value:+.2f}' for m, value in nats.items() if not np.isnan(value)]
+    measured = [
+        f'{m} {round(value, 2) + 0:+.2f}' for m, value in nats.items() if not np.isnan(value)
+    ]
     lacking = [m for m in clf.tables_ if m not in nats.dropna()]
     modalities = f'{decision.decided} contributes most. Log-probability lost without it, in nats: {", ".join(measured)}.'
     if lacking:
