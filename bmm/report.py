@@ -949,16 +949,16 @@ def calibration_section(
 # %% ../nbs/13a_report.ipynb #8fdea646
 PATIENTS = """
 {% if rows %}
-<div class="wide"><table class="stack">
+<div class="wide"><table class="dense">
 <thead><tr><th class="left">patient</th><th class="left">true</th><th class="left">predicted</th>
 <th class="left">second</th><th class="left">contributed most</th></tr></thead>
 <tbody>
 {% for row in rows %}
-<tr><td class="name" data-name="">{{ row.patient }}</td>
-<td class="left" data-name="true">{{ row.true }}</td>
-<td class="left" data-name="predicted">{{ row.predicted }}</td>
-<td class="left" data-name="second">{{ row.second }}</td>
-<td class="left" data-name="contributed most">{{ row.decided }}</td></tr>
+<tr><td class="name">{{ row.patient }}</td>
+<td class="left">{{ row.true }}</td>
+<td class="left">{{ row.predicted }}</td>
+<td class="left">{{ row.second }}</td>
+<td class="left">{{ row.decided }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 {% endif %}
@@ -1034,10 +1034,10 @@ FEATURES = """
 <th>effect</th><th>direction</th><th>stability</th></tr></thead>
 <tbody>
 {% for row in rows %}
-<tr><td class="name" data-name="">{{ row.feature }}</td><td class="left" data-name="class">{{ row.class }}</td>
-<td class="left" data-name="modality">{{ row.modality }}</td><td data-name="effect">{{ row.effect }}</td>
-<td class="number" data-name="direction">{{ row.arrow }} {{ row.level }} sd</td>
-<td data-name="stability">{{ row.stability }}</td></tr>
+<tr><td class="name">{{ row.feature }}</td><td class="left">{{ row.class }}</td>
+<td class="left">{{ row.modality }}</td><td>{{ row.effect }}</td>
+<td class="number">{{ row.arrow }} {{ row.level }} sd</td>
+<td>{{ row.stability }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 """

@@ -96,7 +96,7 @@ def test_answers_agree_with_the_tables(hostile):
     (dict(A=3, B=2), 48, dict(method='Concatenation', neighbour_weight=0., random_state=None)),
 ])
 def test_kinds_of_classifiers(sizes, patients, options):
-    clf, _ = fit([0, 1, 2], sizes, patients, **options)
+    clf, _ = fit(['x', 'y', 'z'], sizes, patients, **options)
     report = make_report(clf, draws=20)
     text = Elements(report.to_html()).text
     assert isinstance(report, Report) and 'nan' not in text.lower().split()
