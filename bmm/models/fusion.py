@@ -176,6 +176,10 @@ class FusedJoint(Joint):
                 f'inner={self.inner}: a fusion needs rows that two inner replicas or more hold out; '
                 'give inner=3.'
             )
+        if not self.penalties or min(self.penalties) <= 0:
+            raise DataError(
+                f'penalties={self.penalties}: give at least one, all greater than 0, such as (10, 1).'
+            )
 
     def heads_to_fuse(
         self,
