@@ -122,7 +122,7 @@ class Sliced:
         self,
         x: np.ndarray,  # `(n, a)`
         y: np.ndarray,  # `(n, b)`
-        slices: int = 50,  # Random directions, each with both signs
+        slices: int = 100,  # Random directions, each with both signs
         pairings: int = 20,  # Random pairings that stand for the product of the marginals
         seed: int = 0,  # Of directions and pairings
     ):
