@@ -35,7 +35,7 @@ from .data.cohort import plural, present_rows, tables_of, to_numbers, upright
 from .data.compression import Compressor, Rotation
 from .models.joint import FittedJoint, Joint, gather_held_out, group_by_modalities
 from .models.joint import head_probabilities
-from .models.layers import Network
+from .models.layers import CosineHead, Network
 from .models.rgcn import Z_SCORED, NodeView, Reference, single_fold
 from .models.training import Batch, JointTraining, LateFusion, Method
 from scipy.sparse import issparse
@@ -1085,7 +1085,7 @@ class SavedJoint(FittedJoint):
         for number in range(content['networks']):
             weights = of_place(f'networks/{number}', arrays)
             net = build_network([len(x) for x in self.x], classes, content['head'], weights)
-            if content['scale'] is not None:
+            if isinstance(net.head, CosineHead):
                 net.head.scale = content['scale']  # Of cosines
             method = build_method(content['method'])
             prior = arrays.get(f'priors/{number}')
