@@ -808,7 +808,7 @@ def match_new_tables(
         )
     if len(lost):
         notes.append(f'not predicted: {first_few(lost, 10)}, without any usable table')
-    return matched, samples.difference(lost, sort=False), unmet_tables(matched) + notes
+    return matched, samples[~samples.isin(lost)], unmet_tables(matched) + notes
 
 
 def leave_out(
@@ -1440,7 +1440,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         if not hasattr(self, 'held_out_'):
             raise DataError(
                 'This classifier comes from a file without the training tables, which a report and a ranking of features need: '
-                'make them where it is fitted, or save with keep_tables=True (`bmm fit --keep-tables`).'
+                'make them where it is fitted, save with keep_tables=True (`bmm fit --keep-tables`), or name the folder of the tables (`bmm report model.bmm folder`).'
             )
 
     def save(

@@ -10,6 +10,7 @@ __all__ = ['app', 'data_app', 'CohortsFolder', 'FeaturesInRows', 'LabelColumn', 
            'without_formulas', 'predict', 'fit_again', 'report', 'compare', 'methods', 'cite', 'main']
 
 # %% ../nbs/14_cli.ipynb #b17b7506
+import errno
 import os
 import re
 import shlex
@@ -44,6 +45,11 @@ class Commands(TyperGroup):
                 resume = ': the same command goes on from here.'
             typer.echo(f'\nInterrupted{resume}', err=True)
             raise typer.Exit(130)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # Whoever read the output has stopped
+                raise
+            typer.echo(f'bmm: {error}; see that there is space and permission.', err=True)
+            raise typer.Exit(2)
         except ValueError as error:
             from bmm.core import DataError
 

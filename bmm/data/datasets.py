@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOGCN_COMMIT', 'TCPA_COMMIT', 'TCPA_FILE', 'XENA_HUB', 'BASES', 'ELSEWHERE', 'SUMS', 'DIGITS_FILES', 'NAMES',
-           'fetch_file', 'download_cohort', 'read_digits', 'data_folders', 'layout_of', 'find_tcga', 'load_tcga',
-           'choose_cohort', 'load_cohort', 'main_cohort', 'is_committed']
+           'refuse_plain_http', 'fetch_file', 'download_cohort', 'read_digits', 'data_folders', 'layout_of',
+           'find_tcga', 'load_tcga', 'choose_cohort', 'load_cohort', 'main_cohort', 'is_committed']
 
 # %% ../../nbs/01c_datasets.ipynb #77266998
 import hashlib
@@ -49,19 +49,36 @@ SUMS: dict[str, dict] = dict(
 )
 
 
+def refuse_plain_http(
+    response,  # `requests.Response`
+    *_,
+    **__,
+):
+    "Raises `DataError` for an https address that sends on to an http one, where anyone may change the file"
+    goes_to = response.headers.get('location', '')
+    if response.url.startswith('https://') and goes_to.startswith('http://'):
+        raise DataError(
+            f'{response.url}: sends on to {goes_to}, which is not encrypted; '
+            'fetch the file with a browser from a source that you trust.'
+        )
+
+
 def fetch_file(
     files,  # `pooch.Pooch` that knows the file
     name: str,  # File name
     progress: bool = True,  # Draw a progress bar
 ):
     "Fetch a file that is not there yet; raises `DataError` if it does not arrive whole"
+    import pooch
     import requests
 
     folder = Path(files.abspath)
+    fetch = pooch.HTTPDownloader(progressbar=progress, hooks=dict(response=refuse_plain_http))
     try:
-        sniff(files.fetch(name, progressbar=progress))
+        sniff(files.fetch(name, downloader=fetch))
     except DataError:
-        (folder / name).unlink()  # or it would pass for a fetched file next time
+        # or it would pass for a fetched file next time
+        (folder / name).unlink(missing_ok=True)
         raise
     except (requests.RequestException, OSError, ValueError) as error:
         # ValueError is how pooch reports a wrong sum
