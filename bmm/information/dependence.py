@@ -169,7 +169,7 @@ class Sliced:
         return self.distances(np.arange(self.s.shape[1]), orders)
 
 # %% ../../nbs/25_dependence.ipynb #409fc04e
-MEASURES = {
+MEASURES: dict = {
     'mutual information': None,  # Gaussian copula on principal components
     'distance correlation': (Aligned, dict(kind='distance')),
     'HSIC': (Aligned, dict(kind='gaussian')),
