@@ -613,9 +613,7 @@ def compare(
     plugin: Plugins = None,
     region: Annotated[
         float,
-        typer.Option(
-            min=0, help='Differences of macro-F1 up to this size are practically none.'
-        ),
+        typer.Option(help='Differences of macro-F1 up to this size are practically none.'),
     ] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help='Same seed, same result.')] = 0,
     quiet: Annotated[bool, typer.Option('--quiet', help='No progress.')] = False,
