@@ -122,7 +122,7 @@ class Sliced:
         self,
         x: np.ndarray,  # `(n, a)`
         y: np.ndarray,  # `(n, b)`
-        slices: int = 50,  # Random directions, each with both signs
+        slices: int = 100,  # Random directions, each with both signs
         pairings: int = 20,  # Random pairings that stand for the product of the marginals
         seed: int = 0,  # Of directions and pairings
     ):
@@ -169,7 +169,7 @@ class Sliced:
         return self.distances(np.arange(self.s.shape[1]), orders)
 
 # %% ../../nbs/25_dependence.ipynb #409fc04e
-MEASURES = {
+MEASURES: dict = {
     'mutual information': None,  # Gaussian copula on principal components
     'distance correlation': (Aligned, dict(kind='distance')),
     'HSIC': (Aligned, dict(kind='gaussian')),
