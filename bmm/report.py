@@ -343,7 +343,7 @@ def long_table(
     keyed = table[numbers].assign(section=section.title, row=row)
     return keyed.melt(['section', 'row'], var_name='quantity')
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab01
 def encode_figure(
     draw: Callable,  # Draws on a matplotlib axis
     size: tuple = (6, 2.8),  # Width and height in inches
@@ -373,7 +373,8 @@ h2 {font-size: 1.25em; margin: 1.8em 0 .4em; color: #24486e; border-bottom: 2px 
 h3 {font-size: 1em; margin: 0 0 .4em}
 p {max-width: 46em}
 th {font-weight: normal; color: #555; vertical-align: bottom}
-.answer {background: #f3f6f9; border-left: .3em solid #3a6ea5; padding: .3em 1em .8em; margin: 0 0 .8em}
+.answer {background: #f3f6f9; border-left: .3em solid #3a6ea5}
+.answer {padding: .3em 1em .8em; margin: 0 0 .8em}
 .answer dt {font-weight: bold; margin-top: .6em}
 .answer dd {margin: 0}
 .small {color: #555; font-size: .9em}
@@ -392,14 +393,16 @@ th {font-weight: normal; color: #555; vertical-align: bottom}
 .key span {white-space: nowrap}
 .key b {display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 .8em}
 .figure {width: 100%; max-width: 28em}
-pre {overflow-x: auto; background: #f6f6f6; padding: .6em; font-size: .85em; white-space: pre-wrap}
+pre {background: #f6f6f6; padding: .6em; font-size: .85em; white-space: pre-wrap}
 svg {vertical-align: middle}
 @media (max-width: 700px) {
   .stack thead {display: none}
   .stack, .stack tbody {display: block}
   .stack tr {display: block; border: 1px solid #ccc; margin: 0 0 .6em; padding: .3em .7em}
-  .stack td {display: flex; justify-content: space-between; border: 0; max-width: none; padding: .1em 0}
-  .stack td::before {content: attr(data-name); color: #555; padding-right: 1em; white-space: nowrap}
+  .stack td {display: flex; justify-content: space-between}
+  .stack td {border: 0; max-width: none; padding: .1em 0}
+  .stack td::before {content: attr(data-name); color: #555}
+  .stack td::before {padding-right: 1em; white-space: nowrap}
   .stack td.name {font-weight: bold}
   .stack td.name::before {content: none}
   .dense td, .dense th, .matrix td, .matrix th {padding: .15em .35em}
@@ -416,7 +419,7 @@ svg {vertical-align: middle}
 }
 """
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab02
 def render_page(
     template: str,  # Of jinja2; it may use `style`
     **values,  # Names in the template; strings are escaped
@@ -531,7 +534,7 @@ def scores_finding(
         f'To call every patient by the largest class has accuracy {largest:.2f}.'
     )
     if (probabilities.argmax(1) == y).all():
-        text += ' No held-out patient was predicted wrongly, so the interval of macro-F1 is too short.'
+        text += ' No held-out patient was predicted wrongly, so its interval is too short.'
     return Finding('How good is it for patients like these?', text)
 
 # %% ../nbs/13a_report.ipynb #b1f0aa11
@@ -603,7 +606,9 @@ def simple_models(
 class Beside:
     "Simple models and the classifier on the same folds"
 
-    held_out: dict  # Model -> `(N, C)` held-out probabilities; `CLASSIFIER` is first, then simplest first
+    held_out: (
+        dict  # Model -> `(N, C)` held-out probabilities; the classifier, then simplest first
+    )
     scores: pd.DataFrame  # As from `cross_validate`
     modality: str = ''  # Which modality the model of one modality chose, and in how many folds
 
@@ -625,7 +630,7 @@ def count_choices(
     parts = [f'{name} in {n}' for name, n in counts.items()]
     return f'{" and ".join(parts)} of {len(modalities)} folds'
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab03
 def fit_beside(
     cohort: Cohort,
     folds: Folds,  # Each sample is held out once a repetition
@@ -672,7 +677,7 @@ def fusing_finding(
         text += f' Simple models of all modalities are better than it: {first_few(better)}.'
     return Finding(question, text)
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab04
 def three_probabilities(
     found: Answer,
 ) -> str:
@@ -715,7 +720,7 @@ BESIDE = """
 </tbody></table></div>
 """
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab05
 def beside_section(
     beside: Beside,
     y: np.ndarray,  # `(N,)` class codes
@@ -740,10 +745,10 @@ def beside_section(
         shown.append(cells)
     folds = len(beside.scores[['repeat', 'fold']].drop_duplicates())
     text = (
-        f'Fitted by scikit-learn on the same {folds} folds. Scores are of all held-out patients. '
-        'A difference of macro-F1 is the mean over folds, and up to ±0.01 counts as practically '
-        'equal. Early stopping has seen the held-out score of the classifier, which favours it a '
-        'little; bmm compare has no such advantage.'
+        f'Fitted by scikit-learn on the same {folds} folds. Scores are of all held-out '
+        'patients. A difference of macro-F1 is the mean over folds, and up to ±0.01 counts as '
+        'practically equal. Early stopping has seen the held-out score of the classifier, which '
+        'favours it a little; bmm compare has no such advantage.'
     )
     return Section(
         'Simple models', text, pd.DataFrame(rows), html=render_part(BESIDE, rows=shown)
@@ -758,14 +763,15 @@ MATRIX = """
 {% for row in rows %}
 <tr><td class="name">{{ row.name }}</td>
 {% for count, shade in row.cells %}
-<td style="background: rgba(58, 110, 165, {{ shade }}); color: {{ '#fff' if shade > 0.55 else '#222' }}">{{ count }}</td>
+<td style="background: rgba(58, 110, 165, {{ shade }});
+color: {{ '#fff' if shade > 0.55 else '#222' }}">{{ count }}</td>
 {% endfor %}
 <td>{{ row.found }}</td><td>{{ row.F }}</td></tr>
 {% endfor %}
 </table></div>
 """
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab06
 def confusion_section(
     y: np.ndarray,  # `(N,)` class codes
     guess: np.ndarray,  # `(N,)` predicted class codes
@@ -837,7 +843,7 @@ def carrier_finding(
     lost = with_interval(first.adds, first.low, first.high)
     text = f'{first.modality}: without it, macro-F1 falls by {lost} to {first.without:.2f}.'
     if first.low <= 0:
-        text = f'None alone: no modality is clearly missed. Most is lost without {first.modality}, {lost}.'
+        text = f'None alone is clearly missed. Most is lost without {first.modality}, {lost}.'
     text += f' It contributes most in {first.decides:.0%} of the patients.'
     for row in others.itertuples():
         adds = 'adds' if row.low > 0 else 'harms by' if row.high < 0 else 'adds nothing clear,'
@@ -846,13 +852,15 @@ def carrier_finding(
 
 # %% ../nbs/13a_report.ipynb #b1f0aa31
 MODALITIES = """
-<p class="key small"><svg width="14" height="12"><circle cx="7" cy="6" r="4" fill="#3a6ea5"/></svg>
+<p class="key small">
+<svg width="14" height="12"><circle cx="7" cy="6" r="4" fill="#3a6ea5"/></svg>
 macro-F1 of the modality by itself
-<svg width="10" height="12"><line x1="5" x2="5" y1="0" y2="12" stroke="#777" stroke-width="3"/></svg>
+<svg width="10" height="12"><line x1="5" x2="5" y1="0" y2="12"
+stroke="#777" stroke-width="3"/></svg>
 chance; the line goes from 0 to 1</p>
 <div class="wide"><table class="stack">
-<thead><tr><th class="left">modality</th><th>features</th><th></th><th>macro-F1</th><th>chance</th>
-<th>p</th>{% if several %}<th>adds</th><th>contributes most</th>{% endif %}</tr></thead>
+<thead><tr><th class="left">modality</th><th>features</th><th></th><th>macro-F1</th>
+<th>chance</th><th>p</th>{% if several %}<th>adds</th><th>contributes most</th>{% endif %}</tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><td class="name" data-name="">{{ row.modality }}</td>
@@ -869,7 +877,7 @@ stroke="#777" stroke-width="3"/><circle cx="{{ row.x }}" cy="6" r="4" fill="#3a6
 </tbody></table></div>
 """
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab07
 def modality_section(
     table: pd.DataFrame,  # As from `modality_table`
     features: dict,  # Modality -> number of features
@@ -901,7 +909,7 @@ def modality_section(
 
 # %% ../nbs/13a_report.ipynb #88e9149a
 def draw_calibration(ax, table: pd.DataFrame):
-    "Accuracy over confidence, with Wilson's intervals; the area of a dot is the share of patients"
+    "Accuracy over confidence, with intervals; the area of a dot is the share of patients"
     share = table.patients / table.patients.sum()
     ax.plot([0, 1], [0, 1], color='.7')
     for row in table.itertuples():
@@ -915,7 +923,7 @@ def draw_calibration(ax, table: pd.DataFrame):
     ax.set(xlabel='probability of the predicted class', ylabel='share predicted correctly')
     ax.set(xlim=(0, 1), ylim=(0, 1.05))
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab12
 def calibration_section(
     y: np.ndarray,  # `(N,)` class codes
     probabilities: np.ndarray,  # `(N, C)` held out
@@ -964,7 +972,7 @@ PATIENTS = """
 {% endif %}
 """
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab08
 def add_second(
     patients: pd.DataFrame,  # As from `contributions`
     full: pd.DataFrame,  # `(N, C)` probabilities
@@ -975,7 +983,7 @@ def add_second(
     values = p[np.arange(len(p)), second]
     return patients.assign(**{'second': full.columns[second], 'p second': values})
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab09
 def uncertain_section(
     patients: pd.DataFrame,  # As from `add_second`, with a column `true`
     limit: float = 0.6,  # A probability below it is uncertain
@@ -1015,7 +1023,10 @@ def uncertain_section(
 
 # %% ../nbs/13a_report.ipynb #b1f0aa51
 FEATURES = """
-<p class="key small">{% for name, colour in colours %}<b style="background: {{ colour }}"></b>{{ name }}{% endfor %};
+<p class="key small">
+{% for name, colour in colours %}
+<span><b style="background: {{ colour }}"></b>{{ name }}</span>
+{% endfor %};
 ▲ higher in this class than in the mean patient, ▼ lower</p>
 <div class="cards">
 {% for card in cards %}
@@ -1025,7 +1036,9 @@ FEATURES = """
 <span><b style="width: {{ row.width }}%; background: {{ row.colour }}"></b></span>
 <span>{{ row.effect }}</span>
 {% endfor %}
-</div>{% if not card.rows %}<span class="small">No single feature stands out.</span>{% endif %}</div>
+</div>
+{% if not card.rows %}<span class="small">No single feature stands out.</span>{% endif %}
+</div>
 {% endfor %}
 </div>
 <p class="small">The {{ top }} largest of each class and modality:</p>
@@ -1042,7 +1055,7 @@ FEATURES = """
 </tbody></table></div>
 """
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab10
 def feature_rows(
     table: pd.DataFrame,  # As `feature_table` gives it
     networks: int,  # How many were trained
@@ -1065,7 +1078,7 @@ def feature_rows(
         rows.append(shown | dict(stability=stable, value=row.attribution, rank=row.rank))
     return rows
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab11
 def feature_section(
     table: pd.DataFrame,  # As `feature_table` gives it
     networks: int,  # How many were trained
@@ -1081,7 +1094,7 @@ def feature_section(
     )
     spread = [m for m in table.modality.unique() if m not in {row['modality'] for row in rows}]
     if spread:
-        text += f'No single feature of {first_few(spread)} has an effect of 0.001: it is spread over many. '
+        text += f'No single feature of {first_few(spread)} has an effect of 0.001. '
     if networks == 1:
         text += 'With one network the stability is unknown; fit with seeds=2 or more.'
     else:
@@ -1232,7 +1245,7 @@ def how_to_repeat(
     ]
     return '\n'.join([f'{command}\n', *lines] if command else lines)
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab13
 def settings_section(
     clf,  # Fitted `BalancedClassifier`
     command: str = '',  # That made the report, if it was one
@@ -1257,15 +1270,15 @@ def settings_section(
 # %% ../nbs/13a_report.ipynb #b1f0aa71
 TERMS = {
     'modality': 'one table of measurements of the patients, such as gene expression',
-    'held out': 'a patient is predicted by networks that have not learned from the label of this patient',
-    'macro-F1': 'mean over classes of F1, which is 1 if all patients of a class, and no others, are '
-    'predicted as it; small classes count as much as large ones',
+    'held out': 'a patient is predicted by networks that have not learned from its label',
+    'macro-F1': 'mean over classes of F1, which is 1 if all patients of a class, and no '
+    'others, are predicted as it; small classes count as much as large ones',
     'accuracy': 'share of patients predicted correctly',
-    '95 % interval': 'a range of values that agree with the data; with more patients it is shorter',
+    '95 % interval': 'values that agree with the data; with more patients it is shorter',
     'chance': 'what the same predictions score if the labels are shuffled',
     'P': 'probability, given the differences seen on the folds, that one model is better than '
-    'another by more than 0.01 macro-F1, practically equal (within ±0.01), or worse; a conclusion '
-    'needs P ≥ .9',
+    'another by more than 0.01 macro-F1, practically equal (within ±0.01), or worse; a '
+    'conclusion needs P ≥ .9',
     'fold': 'a part of the patients; each is held out once, while models learn from the others',
     'graph': 'connects similar patients; a network also uses the values of neighbours',
     'effect, attribution': 'how much of a log-probability is due to a feature, compared with a '
@@ -1274,8 +1287,10 @@ TERMS = {
     'log-odds': 'log of the probability of a class over that of all others; 0 is one half',
     'sd': 'standard deviation of a feature over the training patients',
     'stability': 'whether networks with other random numbers give the same features',
-    'calibration': 'whether predictions made with a probability of 0.8 are correct in 80 % of cases',
+    'calibration': 'whether predictions with a probability of 0.8 are correct in 80 % of cases',
 }
+
+# %% ../nbs/13a_report.ipynb #b1f0ab14
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -1314,7 +1329,7 @@ PAGE = """<!DOCTYPE html>
 </html>
 """
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab15
 def plain_table(
     table: pd.DataFrame,
 ) -> Markup:
@@ -1412,7 +1427,7 @@ def trust_finding(
     text = calibration.text.partition(' Expected calibration error')[0]
     return Finding('Can its probabilities be trusted?', text)
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab16
 def report_progress(
     show: bool,
 ) -> tqdm:
@@ -1427,7 +1442,7 @@ def make_report(
     progress: bool = False,  # Show a progress bar
     command: str = '',  # That made the report, for its page
 ) -> Report:
-    "Findings, errors, modalities, calibration, features, uncertain patients, data and settings of a fitted classifier"
+    "Answers, errors, modalities, calibration, features and settings of a fitted classifier"
     check_is_fitted(clf)
     if draws < 1 or top < 1:
         raise DataError(f'draws is {draws} and top is {top}: give 1 or more.')
@@ -1494,7 +1509,8 @@ deviations from the mean. The contribution of the neighbours in the graph is not
 <div class="cards">
 <div class="card"><h3>Probability of each class</h3><div class="bars">
 {% for label, p in one.classes %}
-<span>{{ label }}</span><span><b style="width: {{ (100 * p)|round(1) }}%; background: #3a6ea5"></b></span>
+<span>{{ label }}</span>
+<span><b style="width: {{ (100 * p)|round(1) }}%; background: #3a6ea5"></b></span>
 <span>{{ '%.2f' % p }}</span>
 {% endfor %}
 </div></div>
@@ -1512,7 +1528,7 @@ deviations from the mean. The contribution of the neighbours in the graph is not
 </html>
 """
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab17
 def similar_sentence(
     clf,  # Fitted `BalancedClassifier`; one from a file may lack held-out predictions
     p: float,  # Probability of a prediction
@@ -1526,7 +1542,10 @@ def similar_sentence(
     if similar.sum() < 10:
         return ''
     right = (fused.argmax(1) == clf.y_)[similar].mean()
-    return f' Of {similar.sum()} training patients with a similar probability while held out, {right:.0%} were predicted correctly.'
+    return (
+        f' Of {similar.sum()} training patients with a similar probability while held out, '
+        f'{right:.0%} were predicted correctly.'
+    )
 
 
 def feature_bars(
@@ -1558,7 +1577,10 @@ def patient_values(
         f'{m} {round(value, 2) + 0:+.2f}' for m, value in nats.items() if not np.isnan(value)
     ]
     lacking = [m for m in clf.tables_ if m not in nats.dropna()]
-    modalities = f'{decision.decided} contributes most. Log-probability lost without it, in nats: {", ".join(measured)}.'
+    modalities = (
+        f'{decision.decided} contributes most. Log-probability lost without each, in nats: '
+        f'{", ".join(measured)}.'
+    )
     if lacking:
         modalities += f' Not measured: {first_few(lacking)}.'
     return dict(
@@ -1570,7 +1592,7 @@ def patient_values(
         features=feature_bars(why),
     )
 
-
+# %% ../nbs/13a_report.ipynb #b1f0ab18
 def why_page(
     clf,  # Fitted `BalancedClassifier`
     X,  # New samples, as for `predict`
