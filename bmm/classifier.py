@@ -1429,10 +1429,12 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         self,
         draws: int = 1000,  # Shuffles and bootstrap draws
         top: int = 10,  # Features of each modality and class
+        progress: bool = False,  # Show a progress bar
+        command: str = '',  # That made the report, for its page
     ) -> Report:  # Its tables by title, `table()`, `to_html(path)`, and as text
-        "Grades, gate, weights, fusion, calibration, deciding modalities and features"
+        "Answers, errors, modalities, calibration, features and settings"
         self._check_training_tables()
-        return make_report(self, draws, top)
+        return make_report(self, draws, top, progress, command)
 
     def _check_training_tables(self):
         "`DataError` if the classifier comes from a file without the training tables"

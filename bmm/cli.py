@@ -475,7 +475,7 @@ def predict(
     why: Annotated[
         Optional[Path],
         typer.Option(
-            help='Also write the features with the largest attribution to each prediction to this file.',
+            help='Also explain each prediction: a page if the name ends with .html, otherwise a CSV table.',
             show_default=False,
         ),
     ] = None,
@@ -493,6 +493,7 @@ def predict(
     if why:
         check_writable(why)
     from bmm.classifier import load_classifier
+    from bmm.report import why_page
 
     clf = load_classifier(model)
     # One gap is no reason to refuse all other patients
@@ -505,7 +506,9 @@ def predict(
         warnings.simplefilter('ignore')  # The lines above have shown the same warnings
         probabilities = clf.heads(tables)['fused']
         decisions = clf.decide(tables)
-        if why:
+        if why and why.suffix.lower() in ('.html', '.htm'):
+            why_page(clf, tables, why)
+        elif why:
             clf.explain(tables).to_csv(why, index=False)
     table = decisions[['predicted', 'decided']].join(probabilities.add_prefix('p '))
     table['predicted'] = without_formulas(table['predicted'])
@@ -536,6 +539,7 @@ def fit_again(
 
 @app.command()
 def report(
+    ctx: typer.Context,
     model: SavedModel,
     folder: Annotated[
         Optional[str],
@@ -552,8 +556,9 @@ def report(
     nan: Gaps = 'error',
     unmatched: Unmatched = 'error',
     modalities: Modalities = None,
+    quiet: Annotated[bool, typer.Option('--quiet', help='No progress bar.')] = False,
 ):
-    "Write grades, gate, weights, fusion, calibration and features of a fitted classifier as one page."
+    "Write a page that answers: how good, should one fuse, which modality and features matter, what to trust."
     check_writable(out)
     from bmm.classifier import load_classifier
 
@@ -565,7 +570,8 @@ def report(
         cohort = read_and_tell(folder, options)
         with warnings_as_notes():
             clf = fit_again(clf, cohort)
-    typer.echo(f'{clf.report().to_html(out)} written')
+    page = clf.report(progress=not quiet, command=ctx.obj).to_html(out)
+    typer.echo(f'{page} written')
 
 # %% ../nbs/14_cli.ipynb #f8bf3b75
 Plugins = Annotated[
