@@ -245,7 +245,9 @@ def encode_labels(
 def as_frame(
     X,  # One table, as given to `fit`
 ):  # A DataFrame, or X
-    "A table of polars or pyarrow as a DataFrame, with its first column as ids if that holds text"
+    "A table of polars or pyarrow as a DataFrame, with its first column as ids if that holds text; `DataError` for a path"
+    if X is None or isinstance(X, (str, Path)):
+        raise DataError(f'{X!r} is no table: give tables, such as load_cohort(folder) reads.')
     if isinstance(X, pd.DataFrame) or not (hasattr(X, 'to_pandas') and hasattr(X, 'columns')):
         return X
     df = X.to_pandas()
@@ -802,7 +804,7 @@ def match_new_tables(
     covered = {sample for table in matched.values() for sample in table.index}
     lost = samples[~samples.isin(covered)]
     if len(lost) and (not partly or len(lost) == len(samples)):
-        reasons = f'; {"; ".join(notes)}' if notes else ''
+        reasons = ''.join(f'; {note.rstrip(".")}' for note in notes)
         raise DataError(
             f'{plural(len(lost), "new sample")} without any of {first_few(known)} ({first_few(lost)}): give at least one modality{reasons}.'
         )

@@ -619,7 +619,9 @@ def compare(
     plugin: Plugins = None,
     region: Annotated[
         float,
-        typer.Option(help='Differences of macro-F1 up to this size are practically none.'),
+        typer.Option(
+            min=0, max=1, help='Differences of macro-F1 up to this size are practically none.'
+        ),
     ] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help='Same seed, same result.')] = 0,
     quiet: Annotated[bool, typer.Option('--quiet', help='No progress.')] = False,
@@ -631,11 +633,8 @@ def compare(
 ):
     "Compare models on a cohort: which is best, and does fusing or balancing pay?"
     from bmm.comparison import compare_models
-    from bmm.core import DataError
 
     options = read_options(features_in_rows, label_column, nan, unmatched, modalities)
-    if not 0 <= region <= 1:  # NaN is in no range
-        raise DataError(f'--region is {region}: give a difference of macro-F1 from 0 to 1.')
     cohort = read_and_tell(folder, options)
     with warnings_as_notes():
         result = compare_models(
