@@ -267,7 +267,7 @@ def patient_table(
     if top < 1 or steps < 1:
         raise DataError(f'top is {top} and steps is {steps}: give 1 or more.')
     tables, samples = clf.new_tables(X)
-    fused = clf.heads(tables)['fused'].to_numpy()
+    fused = clf._heads(tables, samples)['fused'].to_numpy()
     target = pd.Series(fused.argmax(1), samples)
     parts = []
     for rows, own in group_by_modalities(tables):
