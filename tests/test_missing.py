@@ -60,7 +60,8 @@ def test_method_learns_from_gaps(gaps, name):
     model = network(name)
     proba = model.fit_predict(gaps, folds)
     assert np.isfinite(proba).all() and np.allclose(proba.sum(2), 1, atol=1e-4)
-    np.testing.assert_allclose(model.fit_predict(gaps, folds[1:])[0], proba[1], atol=2e-5)
+    alone, _ = model.fit_replicas(gaps, folds, np.array([1]))  # with the same inner folds
+    np.testing.assert_allclose(alone['fused'][0], proba[1], atol=1e-3)
     check_no_leak(gaps, model, folds[:1])
 
 
@@ -141,9 +142,9 @@ def test_new_patients_have_any_subset(gaps, whole):
     fitted = network('BMM').fit(gaps)
     new = {m: table.add_prefix('new ', axis=0) for m, table in whole.modalities.items()}
     heads = fitted.predict_heads({'a': new['a'][:4], 'b': new['b'][2:6]})
-    assert np.allclose(heads['fused'].sum(1), 1, atol=1e-5)
-    assert heads['a'].isna().all(1).tolist() == [False] * 4 + [True] * 2
-    assert heads['b'].isna().all(1).tolist() == [True] * 2 + [False] * 4
+    assert np.allclose(heads['fused'].sum(axis=1), 1, atol=1e-5)
+    assert heads['a'].isna().all(axis=1).tolist() == [False] * 4 + [True] * 2
+    assert heads['b'].isna().all(axis=1).tolist() == [True] * 2 + [False] * 4
     assert heads['c'].isna().all(axis=None)
 
 
@@ -157,7 +158,8 @@ def test_heads_are_missing_where_the_modality_is(gaps):
 
 def test_study_with_gaps(gaps):
     """A study has the simple models that take gaps, and an imputed one that says so."""
-    study = Study(gaps, {'joint': network('BMM')}, Splits(2, 1), inner=2)
+    slow = ['logistic regression, a', 'logistic regression, b', 'late fusion, mean', 'random forest']
+    study = Study(gaps, {'joint': network('BMM')}, Splits(2, 1), without=slow, inner=2)
     assert 'logistic regression, all, mean imputed' in study.models
     study.run(progress=False)
     assert np.isfinite(study.scores.value).all()
@@ -172,8 +174,8 @@ def test_what_is_not_defined_says_so(gaps, whole):
         network('BMM', network=PRINTED).fit_predict(gaps, folds)
     with pytest.raises(DataError, match='have none of c'):
         network('Summation', nodes=('c',)).fit_predict(gaps, folds)
-    nobody = Cohort(gaps.modalities | {'c': gaps.modalities['c'].loc[
-        gaps.samples[folds.test[0]].intersection(gaps.modalities['c'].index)]}, gaps.labels)
+    untaught = {'c': whole.modalities['c'][folds.test[0]]}
+    nobody = Cohort(whole.modalities | untaught, whole.labels, whole.name)
     with warnings.catch_warnings(), pytest.raises(DataError, match='no training sample'):
         warnings.simplefilter('ignore')
         network('Summation').fit_predict(nobody, folds)
