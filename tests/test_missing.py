@@ -103,11 +103,11 @@ def test_absent_values_are_not_read(head):
     present[0] |= ~present[1]
     x = [torch.randn(5, 9), torch.randn(5, 9)]
     other = [torch.where(has, values, 99.) for values, has in zip(x, present)]
-    for graph in (Ring(), NoGraph()):
+    for graph, receive in ((Ring(), False), (Ring(), True), (NoGraph(), False)):
         net = Network([5, 5], 3, [1, 2], (4, 4), 0., head).eval()
         for p in net.parameters():
             p.data.add_(.1)
-        partial = PartialGraph(graph, present)
+        partial = PartialGraph(graph, present, receive)
         out, changed = net(x, partial), net(other, partial)
         assert torch.equal(out.fused, changed.fused)
         for has, before, after in zip(present, out.uni, changed.uni):

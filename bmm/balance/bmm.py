@@ -212,6 +212,7 @@ def stage_key(run, method, depends_on) -> str:
             batch.y.numpy(),
             getattr(graph, 'mix', torch.zeros(0)).numpy(),
             None if batch.present is None else batch.present.numpy(),
+            getattr(batch.graph, 'receive', None),
             [x.numpy() for x in batch.x],
         ]
     )

@@ -22,7 +22,7 @@ from .layers import Network, Output, PartialGraph
 from .rgcn import RGCN, Reference, presence, replica_seeds, single_fold
 from .training import Batch, JointTraining, Method, Run, macro_f1, train
 
-from ..core import DataError, first_few
+from ..core import DataError, check_choice, first_few
 
 # %% ../../nbs/10_joint.ipynb #c80514af
 def gather_held_out(
@@ -80,8 +80,10 @@ def graph_with_gaps(
     modalities: tuple,  # M names
     samples: pd.Index,  # `(N,)` ids
     masks: np.ndarray,  # `(R, N)` bool: rows that replicas learn from
+    absent: str = 'nothing',  # As for `Joint`
 ):  # `PatientGraph` or `PartialGraph`
     "The graph with its parts by modality; `DataError` for a sample without any, or a modality that a replica cannot learn"
+    check_choice('absent', absent, 'nothing', 'neighbours')
     if present is None:
         return graph
     without = samples[~present.any(axis=0)]
@@ -95,7 +97,7 @@ def graph_with_gaps(
             raise DataError(
                 f'{m}: no training sample of some fold has it; use fewer folds, or leave {m} out.'
             )
-    return PartialGraph(graph, torch.as_tensor(present))
+    return PartialGraph(graph, torch.as_tensor(present), absent == 'neighbours')
 
 
 class ReplicaSet(NamedTuple):
@@ -175,6 +177,7 @@ class Joint(RGCN):
     patience: int = 15  # Epochs without a better held-out loss before a stage ends
     inner: int = 5  # K: replicas that hold out a part of the training fold; 0: the folds' own validation rows
     optimizer: str = 'adam'  # Or `'sgd'`
+    absent: str = 'nothing'  # What a sample receives of a modality that it lacks: `'nothing'`, or from its `'neighbours'`
 
     @property
     def learns_from(self) -> str:
@@ -265,7 +268,9 @@ class Joint(RGCN):
             graph.mix = graph.mix[group]
         nodes, _ = self.node_and_edge_modalities(cohort)
         present = presence(cohort, nodes)
-        own_graphs = graph_with_gaps(graph, present, nodes, cohort.samples, train_mask)
+        own_graphs = graph_with_gaps(
+            graph, present, nodes, cohort.samples, train_mask, self.absent
+        )
         batch = Batch(X, torch.tensor(cohort.y), torch.tensor(train_mask), own_graphs)
         method = copy.deepcopy(self.method)
         net = Network(
@@ -405,7 +410,8 @@ class FittedJoint:
         has = np.tile([[m in tables] for m in self.nodes], (1, n))
         present = np.hstack([self.present, has])
         if not self.present.all():
-            graph = PartialGraph(graph, torch.as_tensor(present))
+            receive = self.model.absent == 'neighbours'
+            graph = PartialGraph(graph, torch.as_tensor(present), receive)
         heads = {}
         for head, p in self.all_heads(x, graph).items():
             has_modality = head == 'fused' or head in tables

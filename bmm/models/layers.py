@@ -208,12 +208,13 @@ class OwnGraph:
         self,
         graph,  # Has `propagate`
         has: torch.Tensor,  # Bool: `(N,)`, or `(R, b)` in a mini-batch
+        receive: bool = False,  # Whether the others receive what their neighbours send
     ):
         self.graph = graph
         self.has = has.float().unsqueeze(-2)
         whole = graph.propagate(torch.ones_like(self.has))
         own = graph.propagate(self.has)
-        self.scale = self.has * whole / own.clamp(min=1e-12)
+        self.scale = (whole / own.clamp(min=1e-12)).where(self.has > 0, float(receive))
 
     def __deepcopy__(self, memo):
         return self  # it does not change
@@ -221,7 +222,9 @@ class OwnGraph:
     def propagate(
         self,
         h: torch.Tensor,  # `(d, N)` or `(R, d, N)`
-    ) -> torch.Tensor:  # The same shape; 0 for samples without the modality
+    ) -> (
+        torch.Tensor
+    ):  # The same shape; for samples without the modality 0, or what neighbours send
         "Mix the samples that have the modality"
         return self.graph.propagate(h * self.has) * self.scale
 
@@ -233,10 +236,12 @@ class PartialGraph:
         self,
         graph,  # Has `propagate`
         present: torch.Tensor,  # Bool: `(M, N)`, or `(M, R, b)` in a mini-batch
+        receive: bool = False,  # As for `OwnGraph`
     ):
         self.whole = graph
         self.present = present
-        self.parts = [OwnGraph(graph, has) for has in present]
+        self.receive = receive
+        self.parts = [OwnGraph(graph, has, receive) for has in present]
 
 
 def graph_of(

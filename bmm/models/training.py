@@ -33,7 +33,11 @@ def graph_of_replicas(
     "The graph of some replicas"
     if isinstance(graph, PartialGraph):
         whole = graph_of_replicas(graph.whole, rows)
-        return graph if whole is graph.whole else PartialGraph(whole, graph.present)
+        return (
+            graph
+            if whole is graph.whole
+            else PartialGraph(whole, graph.present, graph.receive)
+        )
     mix = getattr(graph, 'mix', None)
     if mix is None or mix.ndim == 2:
         return graph
