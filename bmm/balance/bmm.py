@@ -403,9 +403,11 @@ def crossfit_logits(
         part = torch.arange(folds).repeat(len(replicas))
         held_out = parts[which] == part[:, None]
         batch = run.batch.select(which)
-        has = True if batch.present is None else batch.present[m]
-        batch.mask &= ~held_out & has
-        valid = None if run.valid is None else run.valid[which] & has
+        batch.mask &= ~held_out
+        valid = None if run.valid is None else run.valid[which]
+        if batch.present is not None:
+            batch.mask &= batch.present[m]
+            valid = None if valid is None else valid & batch.present[m]
         net = repeat_replicas(run.net, which, (*run.batch.x, run.batch.graph))
         method = OneModality(m)
         copies = Run(net, method, batch, valid, torch.arange(len(which)), run.options)

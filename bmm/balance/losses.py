@@ -563,8 +563,10 @@ class Relearning(Rival):
         present = run.batch.present
         gaps = []
         for m, h in enumerate(run.evaluate().h):
-            has = True if present is None else present[m]
-            masks = (run.batch.mask[rows] & has).numpy(), (run.valid[rows] & has).numpy()
+            masks = [run.batch.mask[rows], run.valid[rows]]
+            if present is not None:
+                masks = [mask & present[m] for mask in masks]
+            masks = [mask.numpy() for mask in masks]
             gap = purity_gap(h[rows], run.batch.y.numpy(), *masks, run.C, starts=self.starts)
             gaps.append(within_group(torch.tensor(gap, dtype=torch.float32), run))
         return torch.stack(gaps)

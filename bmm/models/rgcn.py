@@ -494,7 +494,7 @@ class RGCN:
         graph = self.build_graph(cohort, edge_modalities, folds, replicas)
         chosen = folds[replicas]
         present = presence(cohort, nodes)
-        known = True if present is None else present.any(axis=0)
+        known = np.ones(len(cohort), bool) if present is None else present.any(axis=0)
         batch = Batch([x], torch.tensor(cohort.y), torch.tensor(chosen.train & known), graph)
         for number in range(self.seeds):
             net = Network(
@@ -744,7 +744,7 @@ class FittedRGCN:
         self.x = np.concatenate([self.reference.features(m) for m in self.reference.nodes], 1)
         single = single_fold(cohort)
         present = presence(cohort, self.reference.nodes)
-        known = True if present is None else present.any(axis=0)
+        known = np.ones(len(cohort), bool) if present is None else present.any(axis=0)
         batch = Batch(
             [torch.tensor(self.x.T.copy())],
             torch.tensor(cohort.y),
