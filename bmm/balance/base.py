@@ -38,7 +38,7 @@ def macro_mean(
     count = member.sum(2)
     total = torch.einsum('mrn,rcn->mrc', values, member.float())
     class_means = total / count.clamp(min=1)
-    return class_means.sum(2) / (count > 0).sum(1)
+    return class_means.sum(2) / (count > 0).sum(1).clamp(min=1)
 
 # %% ../../nbs/10a_base.ipynb #0078f59d
 @torch.no_grad()
@@ -48,12 +48,16 @@ def true_class_scores(
     uni: list,  # M logits `(R, C, n)`
     kind: str = 'micro',  # `'micro'`: mean over samples; `'macro'`: mean within each class first
 ) -> torch.Tensor:  # `(M, R)` in (0, 1)
-    "Mean true-class probability of each modality, without gradients (IBML, Eq. 13); `DataError` for an unknown kind"
+    "Mean true-class probability of each modality over the samples that have it, without gradients (IBML, Eq. 13); `DataError` for an unknown kind"
     check_choice('score', kind, 'micro', 'macro')
     probabilities = [true_class_probabilities(logits, batch.y) for logits in uni]
-    if kind == 'macro':
+    if kind == 'macro' and batch.present is None:
         return macro_mean(torch.stack(probabilities), batch, run.C)
-    return torch.stack([masked_mean(p, batch.mask) for p in probabilities])
+    own = [batch.having(m) for m in range(len(uni))]
+    if kind == 'macro':
+        scores = [macro_mean(p[None], b, run.C)[0] for p, b in zip(probabilities, own)]
+        return torch.stack(scores)
+    return torch.stack([masked_mean(p, b.mask) for p, b in zip(probabilities, own)])
 
 # %% ../../nbs/10a_base.ipynb #8640bbba
 def score_ratios(

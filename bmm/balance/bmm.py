@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['performance_ratios', 'loss_weights', 'fused_weight', 'complementary_information', 'information_weights',
            'LossWeights', 'Distillation', 'Memory', 'Stage', 'stage_key', 'train_stage', 'UnimodalTraining',
-           'without_graph', 'training_folds', 'principal_components', 'information_of_pairs', 'training_parts',
-           'repeat_replicas', 'OneModality', 'crossfit_logits', 'teacher_logits', 'JointDistillation',
+           'without_graph', 'training_folds', 'principal_components', 'information_with_gaps', 'information_of_pairs',
+           'training_parts', 'repeat_replicas', 'OneModality', 'crossfit_logits', 'teacher_logits', 'JointDistillation',
            'group_complementary_information', 'BMM']
 
 # %% ../../nbs/10b_bmm.ipynb #0d7098b0
 import copy
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import joblib
@@ -23,7 +24,7 @@ from ..data.compression import Rotation
 from ..information.gate import gate, pairwise_information
 from ..information.learning_state import grade, low_information_bound
 from ..models.joint import current_macro_f1, gather_held_out, held_out_rows
-from ..models.layers import Network, NoGraph, Output, ReplicaDropout
+from ..models.layers import Network, NoGraph, Output, ReplicaDropout, graph_of
 from ..models.layers import state_axes, take_replicas
 from ..models.training import Batch, JointTraining, LateFusion, Method, Run
 from ..models.training import cross_entropy, train, unimodal_losses
@@ -197,6 +198,7 @@ class Stage(NamedTuple):
 def stage_key(run, method, depends_on) -> str:
     "Hash of everything that a stage depends on"
     batch = run.batch
+    graph = getattr(batch.graph, 'whole', batch.graph)
     return joblib.hash(
         [
             type(method).__name__,
@@ -208,7 +210,9 @@ def stage_key(run, method, depends_on) -> str:
             batch.mask.numpy(),
             None if run.valid is None else run.valid.numpy(),
             batch.y.numpy(),
-            getattr(batch.graph, 'mix', torch.zeros(0)).numpy(),
+            getattr(graph, 'mix', torch.zeros(0)).numpy(),
+            None if batch.present is None else batch.present.numpy(),
+            getattr(batch.graph, 'receive', None),
             [x.numpy() for x in batch.x],
         ]
     )
@@ -272,17 +276,44 @@ def principal_components(
     return Rotation(z - z.mean(0)).rows[:, :width]
 
 
+def information_with_gaps(
+    features: list,  # M tensors `(d_m, N)`
+    rows: torch.Tensor,  # `(N,)` bool: rows to measure on
+    present: torch.Tensor,  # `(M, N)` bool
+    components: int,  # As for `principal_components`
+    seed: int,  # Of the permutations
+) -> tuple[np.ndarray, np.ndarray]:  # Nats and p-values, `(M, M)`
+    "Mutual information of each pair on the samples that have both; 0 (p = 1) for fewer than 12"
+    M = len(features)
+    value, p = np.zeros((M, M)), np.ones((M, M))
+    for pair in combinations(range(M), 2):
+        both = rows & present[list(pair)].all(0)
+        if both.sum() < 12:
+            continue
+        codes = {m: principal_components(features[m], both, components) for m in pair}
+        nats, level = pairwise_information(codes, None, 100, seed)
+        here = np.ix_(pair, pair)
+        value[here], p[here] = nats, level
+    return value, p
+
+
 def information_of_pairs(
     x: list,  # Per modality: features `(d_m, N)` or `(R, d_m, N)`
     states: np.ndarray,  # `(G, M)` grades: `'strong'`, `'weak'` or `'low'`
     rows: torch.Tensor,  # `(G, N)` bool: rows to measure on
     components: int = 30,  # As for `principal_components`
+    present: torch.Tensor | None = None,  # `(M, N)` bool; None: nobody lacks a modality
 ) -> tuple[np.ndarray, np.ndarray]:  # Nats and p-values, `(G, M, M)`
-    "Mutual information of all pairs of modalities; 0 (p = 1) where no modality is low-information"
+    "Mutual information of all pairs of modalities, on samples that have both; 0 (p = 1) where no modality is low-information"
     G, M = states.shape
     value, p = np.zeros((G, M, M)), np.ones((G, M, M))
     for g in np.flatnonzero((states == 'low').any(1)):
         features = [z if z.ndim == 2 else z[g] for z in x]
+        if present is not None:
+            value[g], p[g] = information_with_gaps(
+                features, rows[g], present, components, int(g)
+            )
+            continue
         codes = {
             m: principal_components(z, rows[g], components) for m, z in enumerate(features)
         }
@@ -346,8 +377,9 @@ class OneModality(Method):
     def forward(self, run, batch):
         "`Output` of that modality alone"
         own = run.net.head.own[self.m]
-        h = run.net.encoders[self.m](batch.x[self.m], batch.graph)
-        logits = batch.graph.propagate(own.weight @ h) + own.bias
+        graph = graph_of(batch.graph, self.m)
+        h = run.net.encoders[self.m](batch.x[self.m], graph)
+        logits = graph.propagate(own.weight @ h) + own.bias
         return Output([h], [logits], logits)
 
     def parts(self, run):
@@ -373,6 +405,9 @@ def crossfit_logits(
         batch = run.batch.select(which)
         batch.mask &= ~held_out
         valid = None if run.valid is None else run.valid[which]
+        if batch.present is not None:
+            batch.mask &= batch.present[m]
+            valid = None if valid is None else valid & batch.present[m]
         net = repeat_replicas(run.net, which, (*run.batch.x, run.batch.graph))
         method = OneModality(m)
         copies = Run(net, method, batch, valid, torch.arange(len(which)), run.options)
@@ -422,8 +457,16 @@ def group_complementary_information(
     run: Run,  # With validation samples
     logits: torch.Tensor,  # `(R, M, C, N)` of each modality
 ) -> np.ndarray:  # `(G, M)` nats
-    "`complementary_information` of each group, on its held-out logits"
-    rows = held_out_rows(run).numpy()
+    "`complementary_information` of each group, on held-out logits of samples that have all modalities"
+    rows = held_out_rows(run)
+    if run.batch.present is not None:
+        rows = rows & run.batch.present.all(0)
+        if not rows.any(1).all():
+            raise DataError(
+                'Complementary information needs training samples that have all modalities, and some fold has '
+                "none: use LossWeights(measure='f1')."
+            )
+    rows = rows.numpy()
     held_out = gather_held_out(logits, run.valid, run.group).numpy()
     y = run.batch.y.numpy()
     return np.stack(
@@ -536,7 +579,7 @@ class BMM(JointTraining, Modulated):
         "Decide which modalities are taught (§2.3.2)"
         rows = training_folds(run) if self.graded_rows == 'held-out' else run.batch.mask
         self.information, self.p = information_of_pairs(
-            run.batch.x, self.states, rows, options.components
+            run.batch.x, self.states, rows, options.components, run.batch.present
         )
         allowed = gate(self.states, self.information, self.p, options.threshold)
         self.taught = torch.tensor(allowed.any(1))
@@ -547,8 +590,15 @@ class BMM(JointTraining, Modulated):
         self.teacher = teacher_logits(
             run, logits, strong[self.rows(run)], options.teacher, options.folds, self.memory
         )
+        present = run.batch.present
+        teacher_has = None if present is None else present[strong[self.rows(run)]]
         method = JointDistillation(
-            self.teacher, self.taught[self.rows(run)], options.alphas, options.T, options.nodes
+            self.teacher,
+            self.taught[self.rows(run)],
+            options.alphas,
+            options.T,
+            options.nodes,
+            teacher_has=teacher_has,
         )
         method.clip = options.clip
         depends_on = [self.teacher.numpy(), self.taught.numpy(), options]
@@ -597,7 +647,8 @@ class BMM(JointTraining, Modulated):
 
     def update_fused_weight(self, run, options):
         "k of the fused head, from F smoothed as that of the modalities"
-        now = current_macro_f1(run, self.graded_rows, [run.evaluate().fused])[:, 0]
+        fused = [run.evaluate().fused]
+        now = current_macro_f1(run, self.graded_rows, fused, own=False)[:, 0]
         self.F_fused = self.smoothed(self.F_fused, now)
         divisor = 'printed' if options.fused == 'ratio-printed' else 'modalities'
         self.k_fused = fused_weight(self.F, self.F_fused, options.alpha, divisor)[1]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SOURCES', 'DistillationTerms', 'distillation_terms', 'of_samples', 'KnowledgeDistillation', 'teacher_predictions',
-           'as_logits', 'fold_macro_f1', 'is_taught', 'pair_information', 'DistilledRGCN']
+           'as_logits', 'fold_macro_f1', 'is_taught', 'all_present', 'pair_information', 'DistilledRGCN']
 
 # %% ../../nbs/09_distillation.ipynb #3b177a65
 import warnings
@@ -18,7 +18,7 @@ from ..data.cohort import Cohort
 from ..data.splits import Folds
 from ..information.learning_state import low_information_bound
 from ..information.mutual_information import MIEstimate, mutual_information
-from ..models.rgcn import RGCN, node_features
+from ..models.rgcn import RGCN, node_features, samples_with
 from ..models.training import Batch, Method, cross_entropy, masked_mean
 from sklearn.metrics import f1_score
 
@@ -81,7 +81,7 @@ class KnowledgeDistillation(Method):
     "Every modality learns its labels, and those that are taught imitate the teacher (§2.3.2)"
 
     replica_state = dict(teacher=0, taught=0, node_mask=0, hidden=0)
-    results = ('nodes',)
+    results = ('nodes', 'teacher_has')
 
     def __init__(
         self,
@@ -94,6 +94,8 @@ class KnowledgeDistillation(Method):
         reduction: str = 'mean',  # As for `distillation_terms`
         hidden: torch.Tensor
         | None = None,  # `(R, d, N)` representation of the teacher: RE compares representations
+        teacher_has: torch.Tensor
+        | None = None,  # `(R, N)` bool: samples that have the teacher's modality; None: all
     ):
         super().__init__()
         if not T > 0 or min(alphas) < 0:
@@ -117,6 +119,7 @@ class KnowledgeDistillation(Method):
         self.nodes = nodes
         self.centre, self.reduction = centre, reduction
         self.hidden = hidden
+        self.teacher_has = teacher_has
 
     def setup(self, run):
         "Select the samples that are imitated; `DataError` if the teacher has no prediction for some"
@@ -126,6 +129,8 @@ class KnowledgeDistillation(Method):
             mask = run.batch.mask
             nodes = mask if nodes == 'train' else torch.ones_like(mask)
         self.node_mask = torch.as_tensor(nodes)
+        if self.teacher_has is not None:
+            self.node_mask = self.node_mask & self.teacher_has
         if not torch.isfinite(self.teacher.transpose(1, 2)[self.node_mask]).all():
             raise DataError(
                 'The teacher has no prediction for some samples on which it is to be imitated: '
@@ -143,8 +148,10 @@ class KnowledgeDistillation(Method):
         total = 0
         for m, (logits, h) in enumerate(zip(out.uni, out.h)):
             pair = None if hidden is None else (h.expand(len(logits), -1, -1), hidden)
+            own = batch.having(m)
+            both = nodes if batch.present is None else nodes & batch.present[m]
             terms = distillation_terms(
-                logits, teacher, batch, self.T, self.centre, nodes, self.reduction, pair
+                logits, teacher, own, self.T, self.centre, both, self.reduction, pair
             )
             imitation = self.alphas[1] * terms.KL + self.alphas[2] * terms.RE
             total = total + self.alphas[0] * terms.CE + self.taught[:, m] * imitation
@@ -224,6 +231,14 @@ def is_taught(
     return (np.asarray(F) > low_information_bound(classes, gamma)) | enough_shared
 
 
+def all_present(
+    cohort: Cohort,
+    modalities,  # Names
+) -> np.ndarray:  # `(N,)` bool
+    "Samples that have all of the modalities"
+    return np.logical_and.reduce([samples_with(cohort, m) for m in modalities])
+
+
 def pair_information(
     cohort: Cohort,
     a: list,  # Modalities
@@ -233,7 +248,8 @@ def pair_information(
     permutations: int = 0,  # For the p-value
     seed: int = 0,  # Of the permutations
 ) -> MIEstimate:  # `.value` in nats, `.p`
-    "Mutual information of two groups of modalities by Gaussian copula; no label is read"
+    "Mutual information of two groups of modalities by Gaussian copula, on rows that have all of them; no label is read"
+    rows = rows & all_present(cohort, [*a, *b])
     width = min(components, max(1, int(rows.sum()) // 6))
 
     def codes(modalities):
@@ -284,7 +300,7 @@ class DistilledRGCN:
 
     def fit_predict(
         self,
-        cohort: Cohort,  # Complete for the modalities in use
+        cohort: Cohort,  # Samples may lack modalities; they imitate if they have both sides
         folds: Folds,  # `R` replicas
     ) -> np.ndarray:  # `(R, N, C)`: the student's class probabilities
         "Train the teachers, then the students; labels are read on training and validation rows only"
@@ -316,7 +332,8 @@ class DistilledRGCN:
         proba = teacher_predictions(
             self.student, cohort, folds, inside=self.inside, seed=self.seed
         )
-        F = fold_macro_f1(cohort, proba, folds.fit)
+        own_rows = folds.fit & all_present(cohort, self.student.nodes)
+        F = fold_macro_f1(cohort, proba, own_rows)
         C = len(cohort.classes)
         nats, p = np.zeros(len(folds)), np.ones(len(folds))
         above_chance = is_taught(F, nats, C, p, self.threshold, gamma=self.gamma)
@@ -337,6 +354,10 @@ class DistilledRGCN:
         nodes = self.nodes
         if not isinstance(nodes, str):
             nodes = np.asarray(nodes)[replicas]
+        teacher_has = None
+        both = all_present(cohort, [*self.teacher.nodes, *self.student.nodes])
+        if not both.all():
+            teacher_has = torch.as_tensor(both).expand(len(replicas), -1)
         hidden = None
         if self.compared == 'hidden':
             run = next(self.teacher.train_replicas(cohort, folds, replicas))
@@ -350,6 +371,7 @@ class DistilledRGCN:
             self.centre,
             self.reduction,
             hidden,
+            teacher_has,
         )
         runs = self.student.train_replicas(cohort, folds, replicas, method)
         return sum(run.predict() for run in runs) / self.student.seeds

@@ -149,7 +149,9 @@ class AGM(Rival):
             functional.cross_entropy(u.detach(), labels, reduction='none') for u in uni
         ]
         limit = -log(1e-8)
-        return torch.stack([masked_mean(L.clamp(max=limit), batch.mask) for L in by_sample])
+        masks = [batch.having(m).mask for m in range(len(uni))]
+        pairs = zip(by_sample, masks)
+        return torch.stack([masked_mean(L.clamp(max=limit), mask) for L, mask in pairs])
 
     def edit_gradients(self, run, batch, out):
         "Scale the gradient of each encoder and of its block of the head"
@@ -292,11 +294,13 @@ class ARL(Rival):
     def weights(self, uni, batch):
         "w `(M, R)`, which sum to 1"
         M = len(uni)
-        H = torch.stack([mean_entropy(logits, batch) for logits in uni])
+        own = [batch.having(m) for m in range(M)]
+        H = torch.stack([mean_entropy(logits, b) for logits, b in zip(uni, own)])
         share = H / H.sum(0).clamp_min(1e-12)
         q = 1 / share.clamp(min=0.6 / M)
         q = q / q.sum(0)
-        d = torch.stack([masked_mean(logits.abs().sum(1), batch.mask) for logits in uni])
+        sizes = [logits.abs().sum(1) for logits in uni]
+        d = torch.stack([masked_mean(size, b.mask) for size, b in zip(sizes, own)])
         d = d / d.sum(0).clamp_min(1e-12)
         return (self.T * q * (1 - d) / (M - 1)).softmax(0)
 

@@ -168,7 +168,7 @@ class BIO(Recorded):
         if self.log_prior is None:
             return out
         uni = [logits + self.log_prior for logits in out.uni]
-        return Output(out.h, uni, out.fused + self.log_prior)
+        return Output(out.h, uni, out.fused + self.log_prior, out.present)
 
     def lagging(self, run, batch, out):
         "I_m: `(R, M)` bool; all false outside the window"
@@ -205,7 +205,7 @@ def noise_variance(
     kind: str = 'feature',  # `'feature'`: one for each feature; `'scalar'`: one for all entries
 ) -> torch.Tensor:  # `(R, d)`, or `(R, 1)` for `'scalar'`
     "Biased variance of the features of the masked samples"
-    weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(2)
+    weights = (mask / mask.sum(1, keepdim=True).clamp(min=1)).unsqueeze(2)
     axes = -1 if kind == 'feature' else (-2, -1)
     centred = x - x.mean(axes, keepdim=True)  # against rounding
     mean = (centred @ weights).squeeze(2)
@@ -271,12 +271,11 @@ class TCM(Recorded):
         chances = noise_chance(rho, self.lam) * ahead
         deciding = uni if self.correct == 'uni' else [fused] * run.M
         result = []
-        for features, chance, logits in zip(x, chances, deciding):
+        for m, (features, chance, logits) in enumerate(zip(x, chances, deciding)):
             if chance.any():
-                correct = (logits.argmax(1) == batch.y) & batch.mask
-                features = add_noise(
-                    features, chance, correct, batch.mask, self.streams, self.noise
-                )
+                own = batch.having(m).mask
+                correct = (logits.argmax(1) == batch.y) & own
+                features = add_noise(features, chance, correct, own, self.streams, self.noise)
             result.append(features)
         return result
 
@@ -293,7 +292,7 @@ class TCM(Recorded):
         if self.tcm_at == 'input' or not run.net.training or not self.active(run):
             return out
         h = self.perturbed(run, batch, out.h)
-        return Output(h, *run.net.head(h, batch.graph))
+        return Output(h, *run.net.head(h, batch.graph), out.present)
 
 # %% ../../nbs/11_ibml.ipynb #05570bd2
 class IBML(TCM, BIO):

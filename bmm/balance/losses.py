@@ -19,7 +19,7 @@ from .base import Rival, clip_gradients, encoder_weights, entropy, epoch_number
 from .base import epochs_in, joint_norms, mean_entropy, per_replica, steps_in_epoch
 from ..core import check_choice
 from ..information.learning_state import purity_gap
-from ..models.layers import Output
+from ..models.layers import Output, graph_of
 from ..models.training import Batch, LateFusion, Method, Run, cross_entropy, train
 from ..models.training import unimodal_losses
 from torch.func import functional_call
@@ -72,8 +72,9 @@ class PMR(Rival):
         "Which training samples belong to which class"
         super().setup(run)
         one_hot = functional.one_hot(run.batch.y.expand(run.R, -1), run.C)
-        self.member = one_hot * run.batch.mask.unsqueeze(2)  # (R, N, C)
-        self.empty = (self.member.sum(1) == 0).unsqueeze(2)
+        masks = [run.batch.having(m).mask for m in range(run.M)]
+        self.member = [one_hot * mask.unsqueeze(2) for mask in masks]  # M times (R, N, C)
+        self.empty = [(member.sum(1) == 0).unsqueeze(2) for member in self.member]
         self.prototypes: list = []  # `(R, C, d)` of each modality
 
     def start_epoch(self, run):
@@ -81,7 +82,7 @@ class PMR(Rival):
         super().start_epoch(run)
         if not self.active(run):
             return
-        new = [class_prototypes(h, self.member) for h in run.evaluate().h]
+        new = [class_prototypes(*pair) for pair in zip(run.evaluate().h, self.member)]
         if self.prototypes:
             pairs = zip(new, self.prototypes)
             new = [torch.lerp(current, old, self.momentum) for current, old in pairs]
@@ -97,13 +98,13 @@ class PMR(Rival):
         loss = super().loss(run, batch, out)
         if not self.active(run):
             return loss
-        pairs = zip(out.h, self.prototypes)
-        z = [prototype_logits(h, prototypes, self.empty) for h, prototypes in pairs]
+        z = [prototype_logits(*each) for each in zip(out.h, self.prototypes, self.empty)]
         lam, nu = self.weights(self.ratios(run, batch, z))
         for m, logits in enumerate(z):
-            loss = loss + self.alpha * lam[m] * cross_entropy(logits, batch)
+            own = batch.having(m)
+            loss = loss + self.alpha * lam[m] * cross_entropy(logits, own)
             if self.mu:
-                loss = loss - self.mu * nu[m] * mean_entropy(logits, batch)
+                loss = loss - self.mu * nu[m] * mean_entropy(logits, own)
         return loss
 
 # %% ../../nbs/12a_losses.ipynb #960d71f9
@@ -153,7 +154,7 @@ class DGL(Rival):
         uni, _ = functional_call(head, constants, (out.h, batch.graph))
         _, fused = head([h.detach() for h in out.h], batch.graph)
         alpha = self.alpha if self.apply_to == 'grad' else 1.0
-        unimodal = sum(cross_entropy(logits, batch) for logits in uni)
+        unimodal = sum(cross_entropy(u, batch.having(m)) for m, u in enumerate(uni))
         return cross_entropy(fused, batch) + alpha * unimodal
 
     def edit_gradients(self, run, batch, out):
@@ -209,7 +210,7 @@ def training_and_validation_losses(
     measuring = Output([], [logits[rows] for logits in out.uni], out.fused[rows])
     losses = []
     for mask in (run.batch.mask, run.valid):
-        batch = Batch([], run.batch.y, mask[rows])
+        batch = Batch([], run.batch.y, mask[rows], run.batch.graph)
         losses.append(within_group(all_losses(measuring, batch), run))
     return torch.stack(losses)
 
@@ -417,16 +418,21 @@ def project_out(
 
 def confidence_weights(
     uni: list,  # M logits `(R, C, N)`
-) -> torch.Tensor:  # `(M, R, N)`, sums to 1 over modalities
+    present: torch.Tensor | None = None,  # `(M, N)` bool: who has what; None: everybody
+) -> torch.Tensor:  # `(M, R, N)`, sums to 1 over modalities; 0 for an absent one
     "Weights of the modalities for every sample, from the entropies of their predictions"
-    return (-torch.stack([entropy(logits) for logits in uni])).softmax(0)
+    certainty = -torch.stack([entropy(logits) for logits in uni])
+    if present is not None:
+        certainty = certainty.masked_fill(~present.unsqueeze(1), -torch.inf)
+    return certainty.softmax(0)
 
 
 def fuse_by_confidence(
     uni: list,  # M logits `(R, C, N)`
+    present: torch.Tensor | None = None,  # As for `confidence_weights`
 ) -> torch.Tensor:  # `(R, C, N)`
     "Fused logits, weighted by confidence"
-    return (confidence_weights(uni).unsqueeze(2) * torch.stack(uni)).sum(0)
+    return (confidence_weights(uni, present).unsqueeze(2) * torch.stack(uni)).sum(0)
 
 
 def mean_representation(
@@ -434,7 +440,8 @@ def mean_representation(
     mask: torch.Tensor,  # `(R, N)` bool: samples that count
 ) -> torch.Tensor:  # `(R, d)`, without gradient
     "Mean representation of the supervised samples"
-    return (h.detach() * mask.unsqueeze(1)).sum(2) / mask.sum(1, keepdim=True)
+    count = mask.sum(1, keepdim=True).clamp(min=1)
+    return (h.detach() * mask.unsqueeze(1)).sum(2) / count
 
 
 def modality_order(
@@ -496,19 +503,22 @@ class MLA(Rival):
         batch = self.edit_inputs(run, batch)
         total = torch.zeros(run.R)
         for m in self.turns(run):
-            h = run.net.encoders[m](batch.x[m], batch.graph)
-            loss = cross_entropy(run.net.head([h], batch.graph)[1], batch)
+            own, graph = batch.having(m), graph_of(batch.graph, m)
+            h = run.net.encoders[m](batch.x[m], graph)
+            loss = cross_entropy(run.net.head([h], graph)[1], own)
             run.optimizer.zero_grad(set_to_none=True)
             loss.sum().backward()
             if self.projection == 'rls' and self.active(run):
-                self.protect(run, mean_representation(h, batch.mask))
+                self.protect(run, mean_representation(h, own.mask))
             run.optimizer.step()
             total = total + loss.detach()
         return total
 
     def predict(self, run, out):
         "Class probabilities of the fused logits, `(R, C, N)`"
-        fused = out.fused if self.fusion == 'mean' else fuse_by_confidence(out.uni)
+        fused = (
+            out.fused if self.fusion == 'mean' else fuse_by_confidence(out.uni, out.present)
+        )
         return fused.softmax(1)
 
 # %% ../../nbs/12a_losses.ipynb #694e5888
@@ -550,9 +560,13 @@ class Relearning(Rival):
     def diagnose(self, run):
         "Purity gaps `(M, R)`, shared within a group"
         rows = run.valid.any(1)
-        masks = run.batch.mask[rows].numpy(), run.valid[rows].numpy()
+        present = run.batch.present
         gaps = []
-        for h in run.evaluate().h:
+        for m, h in enumerate(run.evaluate().h):
+            masks = [run.batch.mask[rows], run.valid[rows]]
+            if present is not None:
+                masks = [mask & present[m] for mask in masks]
+            masks = [mask.numpy() for mask in masks]
             gap = purity_gap(h[rows], run.batch.y.numpy(), *masks, run.C, starts=self.starts)
             gaps.append(within_group(torch.tensor(gap, dtype=torch.float32), run))
         return torch.stack(gaps)

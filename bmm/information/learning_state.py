@@ -9,6 +9,7 @@ __all__ = ['CRITERIA', 'low_information_bound', 'permutation_null', 'grade', 'un
            'strongest_modality']
 
 # %% ../../nbs/07_learning_state.ipynb #4c630f23
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -19,8 +20,8 @@ from ..core import DataError, check_choice, first_few, spawn_seeds
 from ..data.cohort import Cohort
 from ..data.splits import Folds
 from ..models.joint import gather_held_out
-from ..models.layers import Network
-from ..models.rgcn import RGCN, replica_seeds
+from ..models.layers import Network, PartialGraph
+from ..models.rgcn import RGCN, presence, replica_seeds, samples_with
 from ..models.training import Batch, LateFusion, cross_entropy, macro_f1, masked_mean, train
 from scipy import stats
 from sklearn.cluster import KMeans
@@ -138,7 +139,7 @@ def regrade(
 
 # %% ../../nbs/07_learning_state.ipynb #d26da4af
 def learning_states(
-    cohort: Cohort,  # Complete for all its modalities
+    cohort: Cohort,  # Samples may lack modalities; F is computed over those that have one
     folds: Folds,  # `R` replicas; F is computed inside `folds.fit`
     model_for=unimodal,  # Modality -> model with `fit_predict`
     k: int = 5,  # Inner folds
@@ -154,9 +155,10 @@ def learning_states(
     tables = []
     for modality in cohort.modalities:
         predicted = held_out_classes(model_for(modality), cohort, folds, k, seed)
-        F = macro_f1(torch.as_tensor(predicted), y, torch.as_tensor(folds.fit), C)
+        own_rows = folds.fit & samples_with(cohort, modality)
+        F = macro_f1(torch.as_tensor(predicted), y, torch.as_tensor(own_rows), C)
         null99 = []
-        for r, rows in enumerate(folds.fit):
+        for r, rows in enumerate(own_rows):
             null = permutation_null(cohort.y[rows], predicted[r, rows], C, draws, seeds[r])
             null99.append(np.quantile(null, 0.99))
         columns = dict(
@@ -323,14 +325,18 @@ class Watch(LateFusion):
         if self.epochs % self.every:
             return
         out = run.evaluate()
-        for modality, logits, h in zip(self.modalities, out.uni, out.h):
+        for m, modality in enumerate(self.modalities):
+            folds = self.folds
+            if out.present is not None:
+                has = out.present[m].numpy()
+                folds = replace(folds, train=folds.train & has, valid=folds.valid & has)
             key = dict(
                 epoch=self.epochs,
                 repeat=self.folds.repeat,
                 fold=self.folds.fold,
                 modality=modality,
             )
-            values = learning_criteria(logits, h, self.y, self.folds, self.C, self.seed)
+            values = learning_criteria(out.uni[m], out.h[m], self.y, folds, self.C, self.seed)
             self.notes.append(pd.DataFrame(key | values))
 
 # %% ../../nbs/07_learning_state.ipynb #4c03d4f9
@@ -358,7 +364,7 @@ def check_watchable(
 
 def watch_training(
     model: RGCN,  # Transductive; each of its nodes is watched and has an encoder of its own
-    cohort: Cohort,  # Complete for the modalities in use
+    cohort: Cohort,  # Samples may lack modalities; criteria are computed over those that have one
     folds: Folds,  # `R` replicas with validation rows
     every: int = 10,  # Epochs between notes
 ) -> pd.DataFrame:  # A row per epoch noted, modality and replica
@@ -367,7 +373,10 @@ def watch_training(
     nodes, edge_modalities = model.node_and_edge_modalities(cohort)
     replicas = np.arange(len(folds))
     x = model.node_tensors(cohort, folds, replicas)
-    graph = model.build_graph(cohort, edge_modalities, folds, replicas)
+    graph: Any = model.build_graph(cohort, edge_modalities, folds, replicas)
+    present = presence(cohort, nodes)
+    if present is not None:
+        graph = PartialGraph(graph, torch.as_tensor(present))
     C = len(cohort.classes)
     net = Network(
         [len(features) for features in x],

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HEADS', 'generators', 'spawn_depth', 'ReplicaLinear', 'ReplicaDropout', 'Output', 'NoGraph', 'FirstProduct',
-           'Encoder', 'propagate_all', 'AdditiveHead', 'MultiHead', 'SharedHead', 'CosineHead', 'Network', 'state_axes',
-           'take_replicas', 'put_replicas']
+           'Encoder', 'OwnGraph', 'PartialGraph', 'graph_of', 'present_mean', 'propagate_all', 'AdditiveHead',
+           'MultiHead', 'SharedHead', 'CosineHead', 'Network', 'state_axes', 'take_replicas', 'put_replicas']
 
 # %% ../../nbs/05_layers.ipynb #76288946
 from collections.abc import Sequence
@@ -104,6 +104,9 @@ class Output:
     h: list  # Per modality: representation `(R, d_m, N)`; `(d_m, N)` if it has no weights and all replicas share it
     uni: list  # Per modality: logits `(R, C, N)` of that modality alone
     fused: torch.Tensor  # `(R, C, N)` logits of all modalities together
+    present: torch.Tensor | None = (
+        None  # `(M, N)` bool: who has each modality; None: everybody
+    )
 
 
 class NoGraph:
@@ -197,6 +200,67 @@ class Encoder(nn.Module):
             h = drop(z).relu() if z is self.first_product.value else drop(z).relu_()
         return h
 
+# %% ../../nbs/05_layers.ipynb #1aa1fc76
+class OwnGraph:
+    "A graph restricted to the samples that have a modality"
+
+    def __init__(
+        self,
+        graph,  # Has `propagate`
+        has: torch.Tensor,  # Bool: `(N,)`, or `(R, b)` in a mini-batch
+        receive: bool = False,  # Whether the others receive what their neighbours send
+    ):
+        self.graph = graph
+        self.has = has.float().unsqueeze(-2)
+        whole = graph.propagate(torch.ones_like(self.has))
+        own = graph.propagate(self.has)
+        self.scale = (whole / own.clamp(min=1e-12)).where(self.has > 0, float(receive))
+
+    def __deepcopy__(self, memo):
+        return self  # it does not change
+
+    def propagate(
+        self,
+        h: torch.Tensor,  # `(d, N)` or `(R, d, N)`
+    ) -> (
+        torch.Tensor
+    ):  # The same shape; for samples without the modality 0, or what neighbours send
+        "Mix the samples that have the modality"
+        return self.graph.propagate(h * self.has) * self.scale
+
+
+class PartialGraph:
+    "A graph of samples that may lack modalities: whole, and restricted for each modality"
+
+    def __init__(
+        self,
+        graph,  # Has `propagate`
+        present: torch.Tensor,  # Bool: `(M, N)`, or `(M, R, b)` in a mini-batch
+        receive: bool = False,  # As for `OwnGraph`
+    ):
+        self.whole = graph
+        self.present = present
+        self.receive = receive
+        self.parts = [OwnGraph(graph, has, receive) for has in present]
+
+
+def graph_of(
+    graph,  # Has `propagate`, or is a `PartialGraph`
+    m: int,  # Number of a modality
+):  # Has `propagate`
+    "The graph of one modality"
+    return graph.parts[m] if isinstance(graph, PartialGraph) else graph
+
+
+def present_mean(
+    values: list,  # M tensors `(R, C, N)`
+    present: torch.Tensor,  # Bool: `(M, N)`, or `(M, R, b)` in a mini-batch
+) -> torch.Tensor:  # `(R, C, N)`; 0 for a sample without any modality
+    "Mean over the modalities that each sample has"
+    share = present.float().unsqueeze(-2)
+    share = share / share.sum(0).clamp(min=1)
+    return sum(weight * value for weight, value in zip(share, values))
+
 # %% ../../nbs/05_layers.ipynb #fd5cf4e5
 def propagate_all(
     logits: list,  # Tensors `(R, C, N)`
@@ -205,6 +269,8 @@ def propagate_all(
     "One product with the graph for many small tensors"
     if isinstance(graph, NoGraph):
         return logits
+    if isinstance(graph, PartialGraph):
+        return [part.propagate(z) for part, z in zip(graph.parts, logits)]
     widths = [z.shape[1] for z in logits]
     return graph.propagate(torch.cat(logits, 1)).split(widths, 1)
 
@@ -255,9 +321,14 @@ class MultiHead(AdditiveHead):
 
     def forward(self, h, graph):
         "Representations to logits: `uni` and `fused`, as in `Output`"
-        together = sum(block.weight @ z for block, z in zip(self.blocks, h))
+        blocks = [block.weight @ z for block, z in zip(self.blocks, h)]
         products = [own.weight @ z for own, z in zip(self.own, h)]
-        *uni, fused = propagate_all([*products, together], graph)
+        if isinstance(graph, PartialGraph):
+            pairs = [torch.cat(pair, 1) for pair in zip(products, blocks)]
+            uni, blocks = zip(*[pair.chunk(2, 1) for pair in propagate_all(pairs, graph)])
+            fused = sum(blocks)
+        else:
+            *uni, fused = propagate_all([*products, sum(blocks)], graph)
         uni = [u + own.bias for u, own in zip(uni, self.own)]
         return uni, fused + self.bias
 
@@ -281,6 +352,8 @@ class SharedHead(nn.Module):
         "Representations to logits: `uni` and `fused`, as in `Output`"
         propagated = propagate_all([self.block.weight @ z for z in h], graph)
         uni = [z + self.block.bias for z in propagated]
+        if isinstance(graph, PartialGraph):
+            return uni, present_mean(uni, graph.present)
         return uni, sum(uni) / len(uni)
 
     def block_parameters(self, m):
@@ -348,9 +421,12 @@ class Network(nn.Module):
         graph,  # Has `propagate`
     ) -> Output:
         "Features to representations and logits"
-        h = [encoder(z, graph) for encoder, z in zip(self.encoders, x)]
+        h = [
+            encoder(z, graph_of(graph, m))
+            for m, (encoder, z) in enumerate(zip(self.encoders, x))
+        ]
         uni, fused = self.head(h, graph)
-        return Output(h, uni, fused)
+        return Output(h, uni, fused, getattr(graph, 'present', None))
 
     def encoder_parameters(
         self,

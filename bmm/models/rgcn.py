@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Z_SCORED', 'PRINTED', 'PAPER_RGCN', 'within_sample_ranks', 'compression_of', 'unit_scale', 'in_own_span', 'z_scored',
-           'pad_and_stack', 'FitRows', 'node_features', 'compute_features', 'NetworkOptions', 'patient_network',
-           'fold_networks', 'compute_networks', 'resolve_edges', 'propagation_graph', 'in_cohort_order',
-           'inductive_graph', 'replica_seeds', 'RGCN', 'NodeView', 'Reference', 'single_fold', 'complete_tables',
-           'FittedRGCN']
+           'pad_and_stack', 'samples_with', 'presence', 'own_cohort', 'with_zero_rows', 'FitRows', 'node_features',
+           'compute_features', 'NetworkOptions', 'own_tables', 'PartialFusion', 'patient_network', 'fold_networks',
+           'compute_networks', 'resolve_edges', 'propagation_graph', 'in_cohort_order', 'inductive_graph',
+           'replica_seeds', 'RGCN', 'NodeView', 'Reference', 'single_fold', 'complete_tables', 'FittedRGCN']
 
 # %% ../../nbs/06_rgcn.ipynb #f427b56c
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 import torch
 from ..data.cohort import Cohort, check_names
-from ..data.compression import Compressor, Rotation, compress, widths
+from ..data.compression import Compressor, Rotation, compress, fit_masks, widths
 from ..data.splits import Folds
+from ..graph.partial_snf import PartialSNF
 from ..graph.patient_graph import PatientGraph, edge_weights, extend_graph
 from ..graph.patient_graph import normalise_adjacency, select_edges
 from ..graph.snf import FORMS, SNF, feature_scale
@@ -90,6 +91,42 @@ def pad_and_stack(
     return np.stack(padded)
 
 
+def samples_with(
+    cohort: Cohort,  # Has the modality
+    modality: str,  # Name
+) -> np.ndarray:  # `(N,)` bool
+    "Which samples have a modality"
+    return ~cohort.samples.isin(cohort.missing(modality))
+
+
+def presence(
+    cohort: Cohort,  # Has the modalities
+    modalities: tuple,  # M names
+) -> np.ndarray | None:  # `(M, N)` bool; None if nobody lacks any
+    "Which samples have which modalities"
+    present = np.stack([samples_with(cohort, m) for m in modalities])
+    return None if present.all() else present
+
+
+@lru_cache(maxsize=24)
+def own_cohort(
+    cohort: Cohort,  # Has the modality
+    modality: str,  # Name
+) -> Cohort:
+    "The samples that have a modality, with that modality alone; remembered for the next call"
+    return cohort.select([modality]).complete()
+
+
+def with_zero_rows(
+    x: np.ndarray,  # `(..., n, d)` of some samples
+    has: np.ndarray,  # `(N,)` bool: which these are
+) -> np.ndarray:  # `(..., N, d)`
+    "The rows of all samples, 0 for the others"
+    whole = np.zeros((*x.shape[:-2], len(has), x.shape[-1]), x.dtype)
+    whole[..., has, :] = x
+    return whole
+
+
 @dataclass(frozen=True)
 class FitRows:
     "Rows that replicas are fitted on; equal to others with the same content"
@@ -98,9 +135,13 @@ class FitRows:
     shape: tuple  # R and N
 
     @classmethod
-    def of(cls, folds: Folds) -> 'FitRows':
+    def of(
+        cls,
+        folds,  # `Folds` or `(R, N)` bool masks
+    ) -> 'FitRows':
         "The training folds of all replicas"
-        return cls(folds.fit.tobytes(), folds.fit.shape)
+        masks = fit_masks(folds)
+        return cls(masks.tobytes(), masks.shape)
 
     @property
     def masks(self) -> np.ndarray:
@@ -109,7 +150,7 @@ class FitRows:
 
 
 def node_features(
-    cohort: Cohort,  # All of its samples have the modality
+    cohort: Cohort,  # Samples that lack the modality get zeros
     modality: str,  # Name
     features: str,  # As in `compression_of`
     components: int,  # Width of compressed features; fewer where features or rows do not suffice
@@ -135,6 +176,12 @@ def compute_features(
 ) -> np.ndarray:  # As from `node_features`
     "Features of one modality, by the content of the folds"
     masks = None if rows is None else rows.masks
+    has = samples_with(cohort, modality)
+    if not has.all():
+        own_rows = None if masks is None else FitRows.of(masks[:, has])
+        own = own_cohort(cohort, modality), modality
+        options = features, components, ae_epochs, seed
+        return with_zero_rows(compute_features(*own, *options, own_rows), has)
     if features in Z_SCORED:
         plain = Z_SCORED[features]
         x = compute_features(cohort, modality, plain, components, ae_epochs, seed, rows)
@@ -183,13 +230,77 @@ class NetworkOptions:
             knn_from=self.knn_from,
         )
 
+    def partial(
+        self,
+        K: int = 20,  # Neighbours in the fusion
+    ) -> PartialSNF:  # Not fitted
+        "The same for samples that may lack modalities; `DataError` for a form that is not defined there"
+        if (self.renorm, self.knn_from) != ('cran', 'W'):
+            raise DataError(
+                'Samples lack modalities, and fusion is defined for them with renorm=\'cran\' and '
+                f"knn_from='W' only, not with {self.renorm!r} and {self.knn_from!r}: use these, "
+                'or cohort.complete().'
+            )
+        return PartialSNF(K, self.mu, kernel=self.kernel, standardise=False)
+
 
 PRINTED = NetworkOptions(**FORMS['paper'])  # mu is not printed: Wang recommends .3 to .8
+
+# %% ../../nbs/06_rgcn.ipynb #90d42cc3
+def own_tables(
+    X: dict,  # Modality -> `(N, d)`; rows of samples that lack it are not read
+    present: np.ndarray,  # `(M, N)` bool, in the order of X
+) -> (
+    dict
+):  # Modality -> DataFrame of the samples that have it, by number; none if nobody has it
+    "Arrays as the tables that `PartialSNF` takes"
+    numbers = np.arange(present.shape[1])
+    return {
+        m: pd.DataFrame(x[has], numbers[has])
+        for (m, x), has in zip(X.items(), present)
+        if has.any()
+    }
+
+
+class PartialFusion:
+    "A fused network of samples that may lack modalities, to which others can be attached"
+
+    def __init__(
+        self,
+        partial: PartialSNF,  # Not fitted
+    ):
+        self.partial = partial
+
+    def fit(
+        self,
+        X: dict,  # Modality -> `(N, d)`
+        present: np.ndarray,  # `(M, N)` bool
+    ) -> 'PartialFusion':  # Itself, with `.network` `(N, N)`
+        "Fuse; a sample without any of the modalities has zeros"
+        self.inside = present.any(axis=0)
+        self.partial.fit(own_tables(X, present), np.flatnonzero(self.inside))
+        N = len(self.inside)
+        self.network = np.zeros((N, N), self.partial.network.dtype)
+        self.network[np.ix_(self.inside, self.inside)] = self.partial.network
+        return self
+
+    def attach(
+        self,
+        X: dict,  # Modality -> `(n, d)` of new samples; some of the fitted modalities
+        present: np.ndarray,  # Bool, in the order of X, for the n samples
+    ) -> np.ndarray:  # `(n, N)`
+        "Rows of new samples, as from `SNF.attach`"
+        rows = np.zeros((present.shape[1], len(self.inside)), self.network.dtype)
+        known = np.flatnonzero(present.any(axis=0))
+        if len(known):
+            attached = self.partial.attach(own_tables(X, present), known)
+            rows[np.ix_(known, self.inside)] = attached
+        return rows
 
 # %% ../../nbs/06_rgcn.ipynb #c315c6e8
 @lru_cache(maxsize=24)
 def patient_network(
-    cohort: Cohort,  # All of its samples have the modalities
+    cohort: Cohort,  # Samples may lack modalities
     modalities: tuple,  # Names
     features: str,  # What similarity is computed from, as in `node_features`
     components: int,  # As in `node_features`
@@ -202,6 +313,9 @@ def patient_network(
     X = {
         m: node_features(cohort, m, features, components, ae_epochs, seed) for m in modalities
     }
+    present = presence(cohort, modalities)
+    if present is not None:
+        return PartialFusion(network.partial(K)).fit(X, present).network
     return network.snf(K).fit(X).network
 
 
@@ -239,7 +353,14 @@ def compute_networks(
         for m in modalities
     }
     networks = []
+    present = presence(cohort, modalities)
     for r, fit in enumerate(rows.masks):
+        if present is not None:
+            fitted = {m: x[r][fit] for m, x in X.items()}
+            fusion = PartialFusion(network.partial(K)).fit(fitted, present[:, fit])
+            others = {m: x[r][~fit] for m, x in X.items()}
+            networks.append((fusion.network, fusion.attach(others, present[:, ~fit])))
+            continue
         snf = network.snf(K).fit({m: x[r][fit] for m, x in X.items()})
         attached = snf.attach({m: x[r][~fit] for m, x in X.items()})
         networks.append((snf.network, attached))
@@ -349,7 +470,7 @@ class RGCN:
 
     def fit_predict(
         self,
-        cohort: Cohort,  # Complete for the modalities in use
+        cohort: Cohort,  # Samples may lack modalities
         folds: Folds,  # R replicas
     ) -> np.ndarray:  # `(R, N, C)` class probabilities
         "Train one network a replica; labels are read on training and validation rows only"
@@ -362,17 +483,19 @@ class RGCN:
 
     def train_replicas(
         self,
-        cohort: Cohort,  # Complete for the modalities in use
+        cohort: Cohort,  # Samples may lack modalities
         folds: Folds,  # All replicas
         replicas: np.ndarray,  # Numbers of the replicas to train
         method=None,  # A `Method`; plain training if not given
     ):  # Yields a `Run` for each of `seeds`
         "Train some of the replicas, once for each seed"
-        _, edge_modalities = self.node_and_edge_modalities(cohort)
+        nodes, edge_modalities = self.node_and_edge_modalities(cohort)
         x = torch.cat(self.node_tensors(cohort, folds, replicas), dim=-2)
         graph = self.build_graph(cohort, edge_modalities, folds, replicas)
         chosen = folds[replicas]
-        batch = Batch([x], torch.tensor(cohort.y), torch.tensor(chosen.train), graph)
+        present = presence(cohort, nodes)
+        known = np.ones(len(cohort), bool) if present is None else present.any(axis=0)
+        batch = Batch([x], torch.tensor(cohort.y), torch.tensor(chosen.train & known), graph)
         for number in range(self.seeds):
             net = Network(
                 [x.shape[-2]],
@@ -385,7 +508,7 @@ class RGCN:
                 net,
                 batch,
                 method,
-                torch.tensor(chosen.valid),
+                torch.tensor(chosen.valid & known),
                 epochs=self.epochs,
                 lr=self.lr,
                 weight_decay=self.weight_decay,
@@ -427,7 +550,7 @@ class RGCN:
 
     def build_graph(
         self,
-        cohort: Cohort,  # Complete for the modalities in use
+        cohort: Cohort,  # Samples may lack modalities
         edge_modalities: tuple,  # Modalities of the edges
         folds: Folds,  # All replicas
         replicas: np.ndarray,  # Numbers of the replicas that need a graph
@@ -489,7 +612,7 @@ class Reference:
     def __init__(
         self,
         model,  # With the fields of `RGCN`
-        cohort: Cohort,  # All of its samples have all modalities in use
+        cohort: Cohort,  # Samples may lack modalities
     ):
         self.model = model
         self.nodes, self.edge_modalities = model.node_and_edge_modalities(cohort)
@@ -497,13 +620,13 @@ class Reference:
         self.views = {}
         self._values = {}
         for m in dict.fromkeys(self.nodes + self.edge_modalities):
-            cohort.array(m)  # raises a `DataError` that names the samples without the modality
             table = cohort.modalities[m]
             self.columns[m] = table.columns
             for kind in {model.features_of(m), model.network_features}:
                 view = NodeView(model, m, kind, table)
                 self.views[m, kind] = view
-                self._values[m, kind] = view(table)
+                self._values[m, kind] = with_zero_rows(view(table), samples_with(cohort, m))
+        self.present = presence(cohort, self.edge_modalities)
         self.snf, self.edges = self.fuse(self.edge_modalities)
 
     def features(self, modality: str) -> np.ndarray:
@@ -511,9 +634,13 @@ class Reference:
         return self._values[modality, self.model.features_of(modality)]
 
     def fuse(self, modalities: tuple) -> tuple:
-        "Fitted `SNF` over some modalities, and the `(N, N)` edges of its network"
+        "Fitted fusion over some modalities, and the `(N, N)` edges of its network"
         X = {m: self._values[m, self.model.network_features] for m in modalities}
-        snf = self.model.network.snf(self.model.K).fit(X)
+        network, K = self.model.network, self.model.K
+        if self.present is None:
+            snf = network.snf(K).fit(X)
+        else:
+            snf = PartialFusion(network.partial(K)).fit(X, self.present)
         return snf, select_edges(snf.network, self.model.edges_per_node, self.model.rule)
 
     def graph(self) -> PatientGraph:
@@ -547,14 +674,24 @@ class Reference:
                 f'New samples are attached by {first_few(self.edge_modalities)}, and have none of them: give at least one.'
             )
         snf, edges = self.snf, self.edges
+        kind = self.model.network_features
+        X = {m: self.views[m, kind](tables[m]) for m in available}
+        if self.present is not None:
+            n = len(X[available[0]])
+            return self.extended(snf.attach(X, np.ones((len(X), n), bool)))
         if available != self.edge_modalities:
             snf, edges = self.fuse(available)
-        kind = self.model.network_features
-        rows = snf.attach({m: self.views[m, kind](tables[m]) for m in available})
         units = self.edges.sum(1).mean() / edges.sum(1).mean()  # to those of the fitted edges
+        return self.extended(snf.attach(X) * np.float32(units))
+
+    def extended(
+        self,
+        rows: np.ndarray,  # `(n, N)` of new samples, in the units of the fitted network
+    ) -> PatientGraph:
+        "The graph of the fitted samples and new ones"
         matrix = extend_graph(
             self.edges,
-            rows * np.float32(units),
+            rows,
             self.model.neighbour_weight,
             self.model.edges_per_node,
             self.model.edge_weight,
@@ -599,17 +736,19 @@ class FittedRGCN:
     def __init__(
         self,
         model: RGCN,  # The configuration
-        cohort: Cohort,  # All of its samples are training samples
+        cohort: Cohort,  # All of its samples are training samples; they may lack modalities
     ):
         self.model = model
         self.classes = cohort.classes
         self.reference = Reference(model, cohort)
         self.x = np.concatenate([self.reference.features(m) for m in self.reference.nodes], 1)
         single = single_fold(cohort)
+        present = presence(cohort, self.reference.nodes)
+        known = np.ones(len(cohort), bool) if present is None else present.any(axis=0)
         batch = Batch(
             [torch.tensor(self.x.T.copy())],
             torch.tensor(cohort.y),
-            torch.tensor(single.train),
+            torch.tensor(single.train & known),
             self.reference.graph(),
         )
         self.runs = []
