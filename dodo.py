@@ -19,6 +19,7 @@ from progress import Progress
 
 RUNS = nbs.ROOT/'_runs'
 RUNS.mkdir(exist_ok=True)
+nbs.remove_orphans()
 # Threads suffice, because each notebook runs in a kernel process of its own.
 DOIT_CONFIG = dict(default_tasks=['figures'], num_process=2, par_type='thread', verbosity=2,
                    reporter=Progress, dep_file=str(RUNS/'doit'), **{'continue': True})

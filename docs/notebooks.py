@@ -20,6 +20,8 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import psutil
+from filelock import FileLock
 from jupyter_client import AsyncKernelManager
 from traitlets import default
 
@@ -44,6 +46,17 @@ PUBLISHED = ('.png', '.svg', '.csv')    # suffixes of the files that git tracks 
 
 # Execution --------------------------------------------------------------------------------
 
+BOX = f'bmm{os.getpid()}-'    # short: the path of a socket has at most 107 bytes
+
+
+def remove_orphans():
+    """Remove the temporary folders of runs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob('bmm[0-9]*-*'):
+        owner = folder.name.removeprefix('bmm').split('-')[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class QuietKernelManager(AsyncKernelManager):
     """Kernel manager with private sockets and an environment of its own.
 
@@ -53,8 +66,7 @@ class QuietKernelManager(AsyncKernelManager):
     alive: weakref.WeakSet = weakref.WeakSet()
 
     def __init__(self, **kwargs):
-        prefix = 'bmm'                    # short: the path of a socket has at most 107 bytes
-        self.box = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+        self.box = tempfile.TemporaryDirectory(prefix=BOX, ignore_cleanup_errors=True)
         super().__init__(**kwargs)
         self.alive.add(self)
 
@@ -214,8 +226,25 @@ class Run:
     def execute(self, notebook: Path) -> str:
         """Run one notebook, and replace its earlier output only if it succeeds.
 
+        A second run of the same notebook waits for the first and takes over its result.
         Returns the description of a failure.
         """
+        locks = self.folder/'locks'
+        locks.mkdir(parents=True, exist_ok=True)
+        before = self.finished_at(notebook)
+        with FileLock(locks/f'{notebook.stem}.lock'):
+            made_meanwhile = self.finished_at(notebook) != before
+            if made_meanwhile and self.is_current(notebook):
+                return ''
+            return self.execute_alone(notebook)
+
+    def finished_at(self, notebook: Path) -> int:
+        """Return when a notebook was finished, in nanoseconds, 0 if it was not."""
+        output = self.output(notebook)
+        return output.stat().st_mtime_ns if output.exists() else 0
+
+    def execute_alone(self, notebook: Path) -> str:
+        """Run one notebook that no other run holds."""
         stamp = self.stamp(notebook)
         part = self.folder/'unfinished'/notebook.stem
         shutil.rmtree(part, ignore_errors=True)

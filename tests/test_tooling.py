@@ -1,5 +1,8 @@
 """Hashes, runs, README and documentation sources."""
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
@@ -102,6 +105,26 @@ def test_failure_keeps_earlier_output(run, tmp_path):
     assert run.execute(notebook) == ''
     assert not (run.figures/'first.csv').exists()
     assert (run.figures/'second.csv').exists()
+
+
+def test_second_run_waits_for_the_first(run, tmp_path):
+    log = tmp_path/'log'
+    code = f"import time; time.sleep(1); print(1, file=open({str(log)!r}, 'a'))"
+    notebook = write_notebook(tmp_path/'00_x.ipynb', code)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run.execute, [notebook]*2)) == ['', '']
+    assert log.read_text() == '1\n'
+
+
+def test_folders_of_killed_runs_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(nbs.tempfile, 'gettempdir', lambda: str(tmp_path))
+    killed = subprocess.Popen([sys.executable, '-c', ''])
+    killed.wait()
+    alive, dead = tmp_path/f'{nbs.BOX}a', tmp_path/f'bmm{killed.pid}-a'
+    alive.mkdir()
+    dead.mkdir()
+    nbs.remove_orphans()
+    assert alive.exists() and not dead.exists()
 
 
 def test_readers_of_results_get_the_tables_of_their_run(run, tmp_path, monkeypatch):

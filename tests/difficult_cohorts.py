@@ -1,7 +1,7 @@
 """Every notebook in the fast profile on difficult cohorts.
 
-This takes ten minutes, so it is not part of `make test`. Run it by
-`.venv/bin/pytest -n 2 tests/awkward.py`.
+This takes half an hour, so it is not part of `make test`. Run it by
+`.venv/bin/pytest -n 2 tests/difficult_cohorts.py`.
 """
 import numpy as np
 import pandas as pd
