@@ -117,14 +117,20 @@ def relink(markdown: str, folder: str = 'nbs') -> str:
 
 
 def readme_text() -> str:
-    """Return README.md as `nbs/index.ipynb` and its outputs give it."""
+    """Return README.md as `nbs/index.ipynb` and its outputs give it.
+
+    Cells with the tag `not-in-readme` are shown in the notebook and on the site only.
+    """
     from nbconvert import MarkdownExporter
     from traitlets.config import Config
     config = Config(
         MarkdownExporter=dict(preprocessors=['nbconvert.preprocessors.TagRemovePreprocessor']),
         TagRemovePreprocessor=dict(enabled=True, remove_input_tags=['remove-input'],
                                    remove_cell_tags=['hide-cell']))
-    cells = reader_cells(nbformat.read(ROOT/'nbs'/'index.ipynb', 4))
+    nb = nbformat.read(ROOT/'nbs'/'index.ipynb', 4)
+    nb.cells = [cell for cell in nb.cells
+                if 'not-in-readme' not in cell.metadata.get('tags', [])]
+    cells = reader_cells(nb)
     body, _ = MarkdownExporter(config=config).from_notebook_node(python_notebook(cells))
     note = '<!-- Made from nbs/index.ipynb by `python -m doit readme`. Edit the notebook. -->'
     text = re.sub(r'\n{3,}', '\n\n', body).strip()

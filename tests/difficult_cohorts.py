@@ -1,6 +1,6 @@
 """Every notebook in the fast profile on difficult cohorts.
 
-This takes ten minutes, so it is not part of `make test`. Run it by
+This takes half an hour, so it is not part of `make test`. Run it by
 `.venv/bin/pytest -n 2 tests/difficult_cohorts.py`.
 """
 import numpy as np

@@ -29,7 +29,10 @@ class Model:
         "Z `(N, K)` with the defaults of MOFA+: ten factors, at most 1,000 iterations"
         mofa = entry_point()
         mofa.set_data_options()
-        mofa.set_data_matrix([[X] for X in views.values()], views_names=list(views))
+        # Copy numbers are whole numbers, which MOFA+ would take for counts.
+        gaussian = ['gaussian'] * len(views)
+        data = [[X] for X in views.values()]
+        mofa.set_data_matrix(data, likelihoods=gaussian, views_names=list(views))
         mofa.set_model_options()
         mofa.set_train_options(seed=self.seed, quiet=True)
         mofa.build()
