@@ -7,13 +7,14 @@ __all__ = ['RULES', 'RESERVED', 'LIMITS', 'SHARED', 'BLOCK', 'SAVED_METHODS', 'S
            'one_spelling', 'read_tables', 'read_obs', 'own_labels', 'labels_by_id', 'labels_by_position',
            'match_labels', 'read_labelled', 'encode_labels', 'as_frame', 'labels_of_rows', 'column_groups',
            'split_table', 'side_by_side', 'fill_gaps', 'FittedTable', 'distances', 'summarise', 'drift_notes',
-           'filled_tables', 'training_cohort', 'check_number', 'check_parameters', 'fit_sizes', 'choose_method',
-           'choose_features', 'choose_model', 'average_held_out', 'silenced_probabilities', 'held_out_tables',
-           'weight_records', 'drop_training_state', 'match_new_table', 'unmet_tables', 'match_new_tables', 'leave_out',
-           'in_blocks', 'describe_classes', 'build_classes', 'describe_method', 'build_method', 'at_place', 'of_place',
-           'view_arrays', 'SavedRotation', 'SavedView', 'SavedRun', 'pack_joint', 'SavedReference', 'build_network',
-           'SavedJoint', 'training_records', 'pack_classifier', 'BalancedClassifier', 'unpack_records',
-           'unpack_classifier', 'load_classifier', 'hidden_sets', 'without_modalities']
+           'filled_tables', 'training_cohort', 'lacking_notes', 'check_number', 'check_parameters', 'fit_sizes',
+           'choose_method', 'choose_features', 'choose_model', 'average_held_out', 'silenced_probabilities',
+           'held_out_tables', 'weight_records', 'drop_training_state', 'match_new_table', 'unmet_tables',
+           'match_new_tables', 'leave_out', 'in_blocks', 'describe_classes', 'build_classes', 'describe_method',
+           'build_method', 'at_place', 'of_place', 'view_arrays', 'SavedRotation', 'SavedView', 'SavedRun',
+           'pack_joint', 'SavedReference', 'build_network', 'SavedJoint', 'SavedFusion', 'training_records',
+           'pack_classifier', 'BalancedClassifier', 'unpack_records', 'unpack_classifier', 'load_classifier',
+           'hidden_sets', 'without_modalities']
 
 # %% ../nbs/13_classifier.ipynb #27f478fa
 import copy
@@ -33,6 +34,8 @@ from .data.cohort import Cohort, alike_classes, blanks_note, check_names, check_
 from .data.cohort import first_column_as_ids, id_text, is_anndata, is_mudata, match_ids
 from .data.cohort import plural, present_rows, tables_of, to_numbers, upright
 from .data.compression import Compressor, Rotation
+from .models.fusion import FittedFusion, FusedJoint, with_fusion
+from .models.fusion import pack_fusions, unpack_fusions
 from .models.joint import FittedJoint, Joint, gather_held_out, group_by_modalities
 from .models.joint import head_probabilities
 from .models.layers import CosineHead, Network
@@ -443,7 +446,7 @@ def drift_notes(
     return []
 
 # %% ../nbs/13_classifier.ipynb #1f1f2795
-RESERVED = ('fused', 'predicted', 'probability', 'decided', 'true')
+RESERVED = ('fused', 'network', 'predicted', 'probability', 'lacks', 'decided', 'true')
 
 
 def filled_tables(
@@ -470,7 +473,7 @@ def training_cohort(
     codes: np.ndarray,  # `(N,)` class codes
     classes: np.ndarray,  # `(C,)` their names
 ) -> Cohort:
-    "The samples that have all modalities, with class codes as labels; `DataError` names modality or class at fault"
+    "The samples that have a modality, with class codes as labels; `DataError` names modality or class at fault"
     labels = pd.Series(
         [f'{code:04d}' for code in codes], samples
     )  # Text that sorts like the codes
@@ -483,23 +486,32 @@ def training_cohort(
             # The same sentences are in the notes, and scikit-learn's tools fit many times
             warnings.simplefilter('ignore', UserWarning)
             cohort = Cohort(tables, labels)
-    cohort = cohort.complete()
-    lost = set(classes) - set(classes[cohort.classes.astype(int)])
-    if lost:
-        raise DataError(
-            f'No sample of class {first_few(lost)} has all of {first_few(cohort.modalities)}: leave out a modality, or that class.'
-        )
     reserved = [m for m in cohort.modalities if m in RESERVED]
     if reserved:
         raise DataError(
             f'{first_few(reserved)}: this name has a meaning in predictions and reports; rename that modality.'
         )
-    constant = [m for m in cohort.modalities if np.ptp(cohort.array(m), 0).max() == 0]
+    constant = [m for m, t in cohort.modalities.items() if np.ptp(t.to_numpy(), 0).max() == 0]
     if constant:
         raise DataError(
             f'{first_few(constant)}: every column is constant; leave that modality out.'
         )
     return cohort
+
+
+def lacking_notes(
+    cohort: Cohort,
+) -> list:  # A sentence for each modality that a sample lacks
+    "What a person should know about training samples that lack modalities"
+    notes = []
+    for m in cohort.modalities:
+        lost = cohort.missing(m)
+        if len(lost):
+            notes.append(
+                f'{m}: {plural(len(lost), "sample")} without it ({first_few(lost, 3)}); '
+                'each is learned from by the modalities that it has'
+            )
+    return notes
 
 # %% ../nbs/13_classifier.ipynb #0a6d10a3
 LIMITS: dict = {  # Parameter -> type, least and largest value, and what the message asks for
@@ -557,6 +569,7 @@ def check_parameters(
             f'method is {method!r}: give a name that methods() lists, or a Method such as BMM().'
         )
     check_choice('rule for gaps, missing =', parameters['missing'], *RULES)
+    check_choice('fusion', parameters['fusion'], 'network', 'held-out')
     whole = isinstance(seed, Integral) and not isinstance(seed, bool)
     if whole and 0 <= seed < 2**32 or isinstance(seed, (np.random.RandomState, type(None))):
         return
@@ -568,16 +581,18 @@ def check_parameters(
 def fit_sizes(
     parameters: dict,  # Has `inner`, `K` and `edges_per_node`
     counts: pd.Series,  # Samples of each class
+    overlap: int | None = None,  # Samples of the smallest table; all if not given
 ) -> tuple[dict, list]:  # The three sizes, and a note for each one lowered
     "Sizes that a cohort allows; `DataError` for a class of one sample"
     smallest, least, N = counts.idxmin(), int(counts.min()), int(counts.sum())
+    n = overlap or N
     if least < 2:
         raise DataError(
-            f'Class {smallest} has one sample with all modalities, and a part of each class is held out in turn: give it two or more, or leave it out.'
+            f'Class {smallest} has one sample, and a part of each class is held out in turn: give it two or more, or leave it out.'
         )
     limits = {
         'inner': (least, f'class {smallest} has {least} samples'),
-        'K': (N - 1, f'there are {N} samples'),
+        'K': (n - 1, f'{"a table has" if n < N else "there are"} {n} samples'),
         'edges_per_node': (N - 1, f'there are {N} samples'),
     }
     sizes, notes = {}, []
@@ -635,7 +650,8 @@ def choose_model(
     classes: np.ndarray,  # `(C,)` names of the codes
 ) -> tuple[Joint, list, list]:  # Model, notes on lowered sizes, other notes
     "The `Joint` that the parameters describe, with sizes that fit the cohort"
-    sizes, lowered = fit_sizes(parameters, cohort.counts.set_axis(classes))
+    smallest = min(len(table) for table in cohort.modalities.values())
+    sizes, lowered = fit_sizes(parameters, cohort.counts.set_axis(classes), smallest)
     method, notes = choose_method(parameters['method'], len(cohort.modalities))
     seed = parameters['random_state']
     if not isinstance(seed, Integral):
@@ -648,6 +664,8 @@ def choose_model(
         **sizes,
         **{name: parameters[name] for name in SHARED},
     )
+    if parameters['fusion'] == 'held-out':
+        model = with_fusion(model)
     return model, lowered, notes
 
 # %% ../nbs/13_classifier.ipynb #505a9461
@@ -685,7 +703,7 @@ def held_out_tables(
 ) -> tuple[
     dict, dict
 ]:  # Head -> DataFrame `(N, C)`, and silenced modality -> DataFrame `(N, C)`
-    "Held-out probabilities of every head, and of the fused head with each modality silenced"
+    "Held-out probabilities of every head, NaN where a sample lacks it, and of the fused head with each modality silenced"
     heads, silenced = [], []
     for run in fitted.runs:
         with torch.no_grad():
@@ -693,9 +711,13 @@ def held_out_tables(
         silenced.append(
             {name: silenced_probabilities(run, m) for m, name in enumerate(fitted.nodes)}
         )
+    held_out, without = (average_held_out(fitted.runs, values) for values in (heads, silenced))
+    fusions = getattr(fitted, 'fusions', None)
+    if fusions is not None:  # A silenced modality is one that nobody has
+        held_out['fused'] = fusions.cross_fitted()
+        without = {m: fusions.cross_fitted(without=[m]) for m in without}
     tables = []
-    for values in (heads, silenced):
-        averaged = average_held_out(fitted.runs, values)
+    for averaged in (held_out, without):
         tables.append({h: pd.DataFrame(p, samples, classes) for h, p in averaged.items()})
     return tables[0], tables[1]
 
@@ -999,6 +1021,17 @@ def pack_joint(
     first, second = np.nonzero(upper)
     edges = dict(first=first, second=second, weight=upper[first, second])
     arrays = at_place('edges', edges)
+    if not fitted.present.all() or reference.present is not None:
+        everyone = np.ones(len(reference.edges), bool)
+        has = dict.fromkeys(reference.columns, everyone) | dict(
+            zip(fitted.nodes, fitted.present)
+        )
+        if reference.present is not None:
+            has |= dict(zip(reference.edge_modalities, reference.present))
+        arrays['present'] = np.stack(list(has.values()))
+    fusions = getattr(fitted, 'fusions', None)
+    fusion, parts = ({}, {}) if fusions is None else pack_fusions(fusions)
+    arrays |= at_place('fusions', parts)
     for number, key in enumerate(kinds):
         parts = view_arrays(reference.views[key])
         parts['fitted'] = reference._values[key]
@@ -1023,6 +1056,8 @@ def pack_joint(
         views=[[*key, reference.views[key].comp.method] for key in kinds],
         states=None if states is None else as_json(states[0], 'states'),
     )
+    if fusion:
+        description['fusions'] = fusion
     return description, arrays
 
 
@@ -1044,12 +1079,21 @@ class SavedReference(Reference):
             parts = of_place(f'views/{number}', arrays)
             self.views[m, kind] = SavedView(kind, compression, parts)
             self._values[m, kind] = parts['fitted']
+        self.present = self.has(self.edge_modalities, arrays)
         self.snf, _ = self.fuse(self.edge_modalities)
         edges = of_place('edges', arrays)
         N = len(self.features(self.nodes[0]))
         self.edges = np.zeros((N, N), edges['weight'].dtype)
         self.edges[edges['first'], edges['second']] = edges['weight']
         self.edges += self.edges.T
+
+    def has(self, modalities, arrays):
+        "Which fitted samples have which modalities, `(M, N)`; None if nobody lacks any"
+        if 'present' not in arrays:
+            return None
+        has = dict(zip(self.columns, arrays['present']))
+        present = np.stack([has[m] for m in modalities])
+        return None if present.all() else present
 
 
 def build_network(
@@ -1077,12 +1121,18 @@ class SavedJoint(FittedJoint):
         classes: int,  # C
     ):
         settings = content['model']
-        lists = {name: tuple(settings[name]) for name in ('nodes', 'hidden')}
-        self.model = Joint(method=build_method(content['method']), **settings | lists)
+        names = [name for name in ('nodes', 'hidden', 'penalties') if name in settings]
+        lists = {name: tuple(settings[name]) for name in names}
+        kind = FusedJoint if 'fusion' in settings else Joint
+        self.model = kind(method=build_method(content['method']), **settings | lists)
         self.classes = np.array([f'{code:04d}' for code in range(classes)])
         self.reference = SavedReference(self.model, content, arrays)
         self.nodes = self.reference.nodes
         self.x = [torch.tensor(self.reference.features(m).T.copy()) for m in self.nodes]
+        present = self.reference.has(self.nodes, arrays)
+        if present is None:
+            present = np.ones((len(self.nodes), len(self.reference.edges)), bool)
+        self.present = present
         self.runs = []
         for number in range(content['networks']):
             weights = of_place(f'networks/{number}', arrays)
@@ -1095,6 +1145,19 @@ class SavedJoint(FittedJoint):
             if content['states'] is not None:
                 method.states = np.array([content['states']])
             self.runs.append(SavedRun(net, method))
+
+
+class SavedFusion(FittedFusion, SavedJoint):
+    "A fitted joint model with held-out fusion from a model file"
+
+    def __init__(
+        self,
+        content: dict,  # As from `pack_joint`
+        arrays: dict,  # As from `pack_joint`
+        classes: int,  # C
+    ):
+        SavedJoint.__init__(self, content, arrays, classes)
+        self.fusions = unpack_fusions(content['fusions'], of_place('fusions', arrays))
 
 # %% ../nbs/13_classifier.ipynb #447e1ca1
 def training_records(
@@ -1163,6 +1226,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         features='auto',  # At the nodes, as for `RGCN`; `'auto'`: raw up to 2,000 columns, principal components beyond
         network_features='pca',  # From which patient similarity is computed, as for `RGCN`
         components=100,  # Width of compressed features, at most
+        fusion='network',  # `'network'`: the method's own; `'held-out'`: learned from held-out rows, as in `FusedJoint`
         neighbour_weight=0.3,  # w, 0 or more; 0: no graph
         edges_per_node=10,  # Mean number of neighbours, 1 or more
         K=20,  # Neighbours in the fusion of networks, 1 or more
@@ -1184,6 +1248,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         self.features = features
         self.network_features = network_features
         self.components = components
+        self.fusion = fusion
         self.neighbour_weight = neighbour_weight
         self.edges_per_node = edges_per_node
         self.K = K
@@ -1205,7 +1270,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         X,  # Dict of tables, `Cohort`, MuData, AnnData, DataFrame or `(N, d)` array
         y=None,  # Labels of any type: by sample id, or in the order of the rows
     ) -> 'BalancedClassifier':
-        "Train on all samples that have all modalities; `DataError` for input that cannot be used"
+        "Train on all samples; they may lack modalities. `DataError` for input that cannot be used"
         parameters = self.get_params(deep=False)
         check_parameters(parameters)
         if holds_tables(X):
@@ -1223,12 +1288,10 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.classes_[0], str) and not isinstance(X, Cohort):
             notes += alike_classes(self.classes_)
         model, lowered, told = choose_model(parameters, cohort, self.classes_)
-        left_out = []
-        if len(cohort) < len(samples):
-            left_out = [cohort.notes[-1] + '; they can be predicted.']
-        for note in notes + filled + left_out + lowered:
+        lacking = lacking_notes(cohort)
+        for note in notes + filled + lacking + lowered:
             warnings.warn(note, stacklevel=2)
-        self.notes_ = notes + filled + list(cohort.notes) + lowered + told
+        self.notes_ = notes + filled + list(cohort.notes) + lacking + lowered + told
         self.y_ = cohort.y
         self.tables_ = cohort.modalities
         self.ranges_ = {m: summarise(t, self.missing) for m, t in self.tables_.items()}
@@ -1243,7 +1306,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
             total=2 + model.seeds, disable=not self.verbose, desc='features and network'
         )
         with bar:
-            self.fitted_ = FittedJoint(replace(model, seeds=0), cohort)  # Features and network
+            self.fitted_ = replace(model, seeds=0).fit(cohort)  # Features and network
             self.fitted_.model = model
             graph = self.fitted_.reference.graph()
             everyone = single_fold(cohort)
@@ -1256,6 +1319,8 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
                 self.fitted_.runs.append(run)
                 bar.update()
             bar.set_description('held-out samples')
+            if isinstance(self.fitted_, FittedFusion):
+                self.fitted_.learn_fusions(cohort.y)
             self.held_out_, self.silenced_ = held_out_tables(
                 self.fitted_, cohort.samples, self.classes_
             )
@@ -1349,7 +1414,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         with threadpool_limits(self.threads), torch.no_grad():
             parts = [self.fitted_.predict_heads(block) for block in in_blocks(tables)]
         heads = {}
-        for head in parts[0]:
+        for head in (*self.fitted_.nodes, 'fused'):
             table = pd.concat([part[head] for part in parts]).loc[samples]
             heads[head] = table.astype(float).set_axis(self.classes_, axis=1)
         return heads
@@ -1388,7 +1453,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         X,  # New samples, as for `fit`
     ) -> (
         pd.DataFrame
-    ):  # Index sample; columns predicted, probability, one a modality (nats), decided
+    ):  # Index sample; columns predicted, probability, one a modality (nats), lacks, decided
         "Prediction of new samples, and the modality that contributed most to it"
         tables, samples = self.new_tables(X)
         n_tables = (
@@ -1468,8 +1533,9 @@ def unpack_records(
     "Give a classifier the records of its training samples"
     columns = clf.fitted_.reference.columns
     own = of_place('tables', arrays)
+    has = dict(zip(clf.fitted_.nodes, clf.fitted_.present))
     clf.tables_ = {
-        m: pd.DataFrame(own[m], clf.samples_, columns[m]) for m in content['tables']
+        m: pd.DataFrame(own[m], clf.samples_[has[m]], columns[m]) for m in content['tables']
     }
     held_out, silenced = (of_place(place, arrays) for place in ('held out', 'silenced'))
     clf.held_out_ = {
@@ -1495,7 +1561,8 @@ def unpack_classifier(
         parameters = parameters | dict(method=build_method(parameters['method']))
     clf = BalancedClassifier(**parameters | dict(hidden=tuple(parameters['hidden'])))
     clf.classes_ = build_classes(content['classes'])
-    clf.fitted_ = SavedJoint(content['joint'], arrays, len(clf.classes_))
+    saved = SavedFusion if 'fusions' in content['joint'] else SavedJoint
+    clf.fitted_ = saved(content['joint'], arrays, len(clf.classes_))
     reference = clf.fitted_.reference
     N = len(reference.edges)
     if sum(content['counts']) != N or len(content.get('ids', range(N))) != N:

@@ -510,7 +510,7 @@ def predict(
             why_page(clf, tables, why)
         elif why:
             clf.explain(tables).to_csv(why, index=False)
-    table = decisions[['predicted', 'decided']].join(probabilities.add_prefix('p '))
+    table = decisions[['predicted', 'decided', 'lacks']].join(probabilities.add_prefix('p '))
     table['predicted'] = without_formulas(table['predicted'])
     table = table.set_axis(without_formulas(table.index)).rename_axis('sample')
     table.to_csv(out, header=without_formulas(table.columns))

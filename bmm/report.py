@@ -11,10 +11,10 @@ __all__ = ['STYLE', 'REPORT_STYLE', 'VERDICTS', 'LEAST_FOLDS', 'CLASSIFIER', 'ON
            'f1_of_counts', 'bootstrap_f1', 'expected_scores', 'scores_finding', 'join_folds', 'held_out_folds',
            'chosen_inside', 'simple_models', 'Beside', 'count_choices', 'fit_beside', 'fusing_finding',
            'three_probabilities', 'simplest_finding', 'beside_section', 'confusion_section', 'modality_table',
-           'carrier_finding', 'modality_section', 'draw_calibration', 'calibration_section', 'add_second',
-           'uncertain_section', 'feature_rows', 'feature_section', 'class_counts', 'data_section', 'gate_section',
-           'draw_weights', 'weight_section', 'training_sections', 'how_to_repeat', 'settings_section', 'plain_table',
-           'Report', 'write_page', 'classes_finding', 'trust_finding', 'report_progress', 'make_report',
+           'carrier_finding', 'modality_section', 'draw_calibration', 'calibration_section', 'missing_section',
+           'add_second', 'uncertain_section', 'feature_rows', 'feature_section', 'class_counts', 'data_section',
+           'gate_section', 'draw_weights', 'weight_section', 'training_sections', 'how_to_repeat', 'settings_section',
+           'plain_table', 'Report', 'write_page', 'classes_finding', 'trust_finding', 'report_progress', 'make_report',
            'similar_sentence', 'feature_bars', 'patient_values', 'why_page']
 
 # %% ../nbs/13a_report.ipynb #968d35b0
@@ -40,7 +40,7 @@ from .data.splits import Folds
 from .information.gate import gate_table, pairwise_information
 from .information.learning_state import permutation_null
 from .models.joint import FittedJoint, group_by_modalities
-from .models.rgcn import single_fold
+from .models.rgcn import presence, single_fold, with_zero_rows
 from .models.training import Batch
 from jinja2 import Environment
 from markupsafe import Markup
@@ -62,7 +62,7 @@ from . import __version__
 from .core import DataError, first_few, modality_palette
 from .decision import Answer, answer, short_number
 from .evaluation import InnerSelection, calibration_error, cross_validate
-from .study import Predicted, SeparateModels, SklearnModel, library_versions
+from .study import Imputed, Predicted, SeparateModels, SklearnModel, library_versions
 
 # %% ../nbs/13a_report.ipynb #d5e8c559
 def linear_map(
@@ -126,7 +126,7 @@ def mean_gradients(
 # %% ../nbs/13a_report.ipynb #a527d463
 def integrated_gradients(
     fitted: FittedJoint,
-    tables: dict,  # Modality -> `(N, f)` DataFrame of the fitted samples
+    tables: dict,  # Modality -> `(n_m, f)` DataFrame of the fitted samples that have it
     y: np.ndarray,  # `(N,)` class codes
     steps: int = 16,  # Of the integral, by the midpoint rule
 ) -> tuple[
@@ -134,9 +134,12 @@ def integrated_gradients(
 ]:  # Modality -> `(S, C, f)` attributions in nats; `(S, C)` differences of log-probability to be explained
     "Attribution of each class's log-probability to original features, for each of S networks"
     views = [fitted.reference.views[m, fitted.model.features_of(m)] for m in fitted.nodes]
-    maps = [linear_map(view, tables[m]) for view, m in zip(views, fitted.nodes)]
+    maps = []
+    for view, m, has in zip(views, fitted.nodes, fitted.present):
+        z, E = linear_map(view, tables[m])
+        maps.append((with_zero_rows(z, has), E))
     inputs = tuple(torch.tensor(z @ E) for z, E in maps)
-    graph = fitted.reference.graph()
+    graph = fitted.graph()
     S, C = len(fitted.runs), len(fitted.classes)
 
     def log_probabilities(run, *inputs):
@@ -195,10 +198,12 @@ def feature_table(
     check_is_fitted(clf)
     reference = clf.fitted_.reference
     attributions, _ = integrated_gradients(clf.fitted_, clf.tables_, clf.y_, steps)
+    codes = pd.Series(clf.y_, clf.samples_)
     parts = []
     for m, values in attributions.items():
         view = reference.views[m, clf.fitted_.model.features_of(m)]
         z, _ = linear_map(view, clf.tables_[m])
+        y = codes[clf.tables_[m].index]
         for c, name in enumerate(clf.classes_):
             overlap, correlation = agreement(values[:, c], top)
             mean = values[:, c].mean(0)
@@ -209,7 +214,7 @@ def feature_table(
                 'rank': np.arange(len(best)) + 1,
                 'feature': clf.tables_[m].columns[best],
                 'attribution': mean[best],
-                'level': z[clf.y_ == c].mean(0)[best],
+                'level': z[y == c].mean(0)[best],
                 'overlap': overlap,
                 'correlation': correlation,
                 'stability': in_top_lists(values[:, c], best, top),
@@ -231,7 +236,7 @@ def patient_gradients(
     present = [m for m in fitted.nodes if m in tables]
     views = {m: reference.views[m, fitted.model.features_of(m)] for m in present}
     maps = {m: linear_map(views[m], tables[m]) for m in present}
-    graph = reference.attach(tables)
+    graph = fitted.graph_with(tables)
     explained = one_hot(torch.tensor(target), len(fitted.classes)).T  # (C, n)
 
     def log_odds(run, *inputs):
@@ -294,7 +299,7 @@ def patient_table(
 def contributions(
     full: pd.DataFrame,  # `(n, C)` probabilities with everything
     without: dict,  # Modality -> the same without it; NaN rows for samples that lack it anyway
-) -> pd.DataFrame:  # Columns predicted, probability, one a modality (nats), decided
+) -> pd.DataFrame:  # Columns predicted, probability, one a modality (nats), lacks, decided
     "Contribution of each modality to the log-probability of the predicted class"
     code = full.to_numpy().argmax(1)
 
@@ -307,7 +312,9 @@ def contributions(
     table = pd.DataFrame(
         dict(predicted=full.columns[code], probability=full.to_numpy().max(1)), full.index
     )
-    return table.join(nats).assign(decided=nats.fillna(-np.inf).idxmax(axis=1))
+    lacks = [', '.join(nats.columns[row]) for row in nats.isna().to_numpy()]
+    decided = nats.fillna(-np.inf).idxmax(axis=1)
+    return table.join(nats).assign(lacks=lacks, decided=decided)
 
 # %% ../nbs/13a_report.ipynb #04e3d346
 @dataclass
@@ -597,7 +604,10 @@ def simple_models(
     models: dict = {ONE_MODALITY: chosen_inside(member, [[m] for m in names], counts, inner)}
     if len(names) > 1:
         every = chosen_inside(member, [names], counts, inner)
-        models['logistic regression on all modalities'] = every
+        if presence(cohort, tuple(names)) is None:
+            models['logistic regression on all modalities'] = every
+        else:
+            models['logistic regression on all modalities, mean imputed'] = Imputed(every)
         models['mean of one logistic regression a modality'] = SeparateModels(member)
     return models
 
@@ -810,24 +820,29 @@ def confusion_section(
 # %% ../nbs/13a_report.ipynb #3f5e69d1
 def modality_table(
     y: np.ndarray,  # `(N,)` class codes
-    held_out: dict,  # Modality or `'fused'` -> DataFrame `(N, C)` of held-out probabilities
+    held_out: dict,  # Modality or `'fused'` -> DataFrame `(N, C)` of held-out probabilities; NaN rows for patients who lack it
     silenced: dict,  # Modality -> `(N, C)` fused probabilities without it
     decided: pd.Series,  # `(N,)` deciding modality of each patient
     draws: int = 1000,  # Shuffles and bootstrap draws
-) -> pd.DataFrame:  # Columns modality, macro-F1, chance, p, without, adds, low, high, decides
+) -> (
+    pd.DataFrame
+):  # Columns modality, lacking, macro-F1, chance, p, without, adds, low, high, decides
     "Held-out score of each modality beside chance, and what it adds to the others"
     calls = {m: table.to_numpy().argmax(1) for m, table in held_out.items()}
     without = {m: table.to_numpy().argmax(1) for m, table in silenced.items()}
     C = held_out['fused'].shape[1]
-    macro = partial(f1_score, y, average='macro', labels=range(C), zero_division=0)
+    macro = partial(f1_score, average='macro', labels=range(C), zero_division=0)
     drawn = bootstrap_f1(y, {'fused': calls['fused']} | without, C, draws)
     rows = []
     for i, m in enumerate(silenced):
-        F, null = macro(calls[m]), permutation_null(y, calls[m], C, draws, i)
+        has = held_out[m].notna().all(axis=1).to_numpy()
+        F = macro(y[has], calls[m][has])
+        null = permutation_null(y[has], calls[m][has], C, draws, i)
         lost = drawn.fused - drawn[m]
-        row = {'modality': m, 'macro-F1': F, 'chance': null.mean()}
-        row |= {'p': (1 + (null >= F).sum()) / (1 + draws), 'without': macro(without[m])}
-        row |= {'adds': macro(calls['fused']) - macro(without[m])}
+        row = {'modality': m, 'lacking': int((~has).sum()), 'macro-F1': F}
+        row |= {'chance': null.mean(), 'p': (1 + (null >= F).sum()) / (1 + draws)}
+        row |= {'without': macro(y, without[m])}
+        row |= {'adds': macro(y, calls['fused']) - row['without']}
         row |= {'low': lost.quantile(0.025), 'high': lost.quantile(0.975)}
         rows.append(row | {'decides': (decided == m).mean()})
     return pd.DataFrame(rows)
@@ -888,6 +903,12 @@ def modality_section(
     text = 'Each modality by itself is better than shuffled labels (p ≤ 0.05).'
     if len(low):
         text = f'{first_few(low)}: not clearly better than shuffled labels (p > 0.05).'
+    lacking = table[table.lacking > 0]
+    if len(lacking):
+        parts = (f'{row.modality} by {row.lacking}' for row in lacking.itertuples())
+        text += (
+            f' Patients lack {first_few(parts)}; a score is of those who have the modality.'
+        )
     if on_graph:
         text += (
             ' A modality by itself still uses its neighbours in the graph of all modalities.'
@@ -953,6 +974,26 @@ def calibration_section(
         )
     text += f'Expected calibration error {calibration_error(y, probabilities, bins):.3f}.'
     return Section('Calibration', text, table, partial(draw_calibration, table=table))
+
+# %% ../nbs/13a_report.ipynb #13af0002
+def missing_section(
+    patients: pd.DataFrame,  # As from `contributions`, with a column `true`
+) -> list[Section]:  # One, or none if nobody lacks a modality
+    "Held-out accuracy of patients by the modalities that they lack"
+    if not patients.lacks.any():
+        return []
+    rows = []
+    for lacks, own in patients.groupby('lacks', sort=True):
+        hits = int((own.predicted == own.true).sum())
+        interval = binomtest(hits, len(own)).proportion_ci(method='wilson')
+        row = dict(lacks=lacks or 'nothing', patients=len(own), accuracy=hits / len(own))
+        rows.append(row | dict(low=interval.low, high=interval.high))
+    table = pd.DataFrame(rows).sort_values('patients', ascending=False, ignore_index=True)
+    text = (
+        'Held-out accuracy of training patients by the modalities that they lack, with 95 % '
+        'intervals. Patients with other tables may also differ in other ways.'
+    )
+    return [Section('Missing tables', text, table)]
 
 # %% ../nbs/13a_report.ipynb #8fdea646
 PATIENTS = """
@@ -1118,10 +1159,10 @@ def feature_section(
 INTERNAL = ('labels replaced',)  # Notes on steps of the classifier itself
 DATA = """
 <div class="wide"><table>
-<tr><th class="left">modality</th><th>features</th><th class="left">used as</th></tr>
+<tr><th class="left">modality</th><th>patients</th><th>features</th><th class="left">used as</th></tr>
 {% for row in rows %}
-<tr><td class="name">{{ row.modality }}</td><td>{{ row.features }}</td>
-<td class="left">{{ row.used }}</td></tr>
+<tr><td class="name">{{ row.modality }}</td><td>{{ row.patients }}</td>
+<td>{{ row.features }}</td><td class="left">{{ row.used }}</td></tr>
 {% endfor %}
 </table></div>
 """
@@ -1148,8 +1189,8 @@ def data_section(
     model, rows = clf.fitted_.model, []
     for m, table in clf.tables_.items():
         used = str(model.features_of(m))
-        row = dict(modality=m, features=table.shape[1], used=USED_AS.get(used, used))
-        rows.append(row)
+        row = dict(modality=m, patients=len(table), features=table.shape[1])
+        rows.append(row | dict(used=USED_AS.get(used, used)))
     notes = tuple(f'{note}.' for note in clf.notes_ if note not in INTERNAL)
     text = f'{len(clf.y_)} patients: {class_counts(clf.y_, clf.classes_)}.'
     text += ' Noted, left out or changed:' if notes else ' Nothing was left out or changed.'
@@ -1214,7 +1255,8 @@ def training_sections(
     method = fitted.model.method
     states = getattr(fitted.runs[0].method, 'states', None)
     if isinstance(method, BMM) and method.distillation is not None and states is not None:
-        features = {m: fitted.reference.features(m) for m in fitted.nodes}
+        complete = fitted.present.all(axis=0)
+        features = {m: fitted.reference.features(m)[complete] for m in fitted.nodes}
         sections.append(gate_section(features, states[0]))
     return sections
 
@@ -1413,8 +1455,10 @@ def classes_finding(
     clf,  # Fitted `BalancedClassifier`
 ) -> Finding:
     "What is predicted from what"
+    complete = int(clf.fitted_.present.all(axis=0).sum())
+    having = 'each with' if complete == len(clf.y_) else f'{complete} of them with all of'
     text = (
-        f'{class_counts(clf.y_, clf.classes_)}: {len(clf.y_)} patients, each with '
+        f'{class_counts(clf.y_, clf.classes_)}: {len(clf.y_)} patients, {having} '
         f'{first_few(clf.tables_, 20)}.'
     )
     return Finding('Which classes, and from how many patients?', text)
@@ -1447,7 +1491,11 @@ def make_report(
     if draws < 1 or top < 1:
         raise DataError(f'draws is {draws} and top is {top}: give 1 or more.')
     y, fused = clf.y_, clf.held_out_['fused']
-    patients = add_second(contributions(fused, clf.silenced_), fused)
+    without = {}
+    for m, table in clf.silenced_.items():
+        has = clf.held_out_[m].notna().all(axis=1)
+        without[m] = table[has].reindex(table.index)
+    patients = add_second(contributions(fused, without), fused)
     patients['true'] = clf.classes_[y]
     with report_progress(progress) as bar, threadpool_limits(clf.threads):
 
@@ -1472,6 +1520,7 @@ def make_report(
         confusion_section(y, fused.to_numpy().argmax(1), clf.classes_),
         modality_section(table, widths, clf.fitted_.model.neighbour_weight > 0),
         calibration,
+        *missing_section(patients),
         features,
         uncertain_section(patients),
         data_section(clf),

@@ -396,6 +396,26 @@ class FittedJoint:
             head: pd.concat([p[head] for p in parts]).loc[list(samples)] for head in parts[0]
         }
 
+    def graph(self):  # `PatientGraph` or `PartialGraph`
+        "Graph of the fitted samples"
+        return self.mark_gaps(self.reference.graph(), self.present)
+
+    def graph_with(
+        self,
+        tables: dict,  # Modality -> DataFrame `(n, d)` of new samples, which all have these modalities
+    ):  # `PatientGraph` or `PartialGraph`, of `N+n` samples
+        "Graph of the fitted samples and new ones"
+        n = len(next(iter(tables.values())))
+        has = np.tile([[m in tables] for m in self.nodes], (1, n))
+        return self.mark_gaps(self.reference.attach(tables), np.hstack([self.present, has]))
+
+    def mark_gaps(self, graph, present):
+        "The graph, and who has which modality if fitted samples lack any"
+        if self.present.all():
+            return graph
+        receive = self.model.absent == 'neighbours'
+        return PartialGraph(graph, torch.as_tensor(present), receive)
+
     def predict_group(self, samples, tables):
         "`predict_heads` for samples that have the same modalities"
         n = len(samples)
@@ -406,14 +426,8 @@ class FittedJoint:
                 view = self.reference.views[m, self.model.features_of(m)]
                 new = view(tables[m]).astype(np.float32)
             x.append(torch.cat([fitted, torch.tensor(new.T)], 1))
-        graph = self.reference.attach(tables)
-        has = np.tile([[m in tables] for m in self.nodes], (1, n))
-        present = np.hstack([self.present, has])
-        if not self.present.all():
-            receive = self.model.absent == 'neighbours'
-            graph = PartialGraph(graph, torch.as_tensor(present), receive)
         heads = {}
-        for head, p in self.all_heads(x, graph).items():
+        for head, p in self.all_heads(x, self.graph_with(tables)).items():
             has_modality = head == 'fused' or head in tables
             new_rows = p[-n:] if has_modality else np.full_like(p[-n:], np.nan)
             heads[head] = pd.DataFrame(new_rows, samples, self.classes)
