@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'CohortsFolder', 'FeaturesInRows', 'LabelColumn', 'Gaps', 'Unmatched', 'Modalities', 'FillRule',
-           'CohortSource', 'SavedModel', 'Plugins', 'Commands', 'show_version', 'main_options', 'data_list',
-           'data_where', 'data_get', 'warnings_as_notes', 'show_notes', 'read_and_tell', 'check_writable', 'check_new',
+           'CohortSource', 'SavedModel', 'Commands', 'show_version', 'main_options', 'data_list', 'data_where',
+           'data_get', 'warnings_as_notes', 'show_notes', 'read_and_tell', 'check_writable', 'check_new',
            'tables_with_features_in_rows', 'read_options', 'list_if_asked', 'fit', 'read_new_patients',
-           'without_formulas', 'predict', 'fit_again', 'report', 'compare', 'methods', 'cite', 'main']
+           'without_formulas', 'predict', 'fit_again', 'report', 'main']
 
 # %% ../nbs/14_cli.ipynb #b17b7506
 import errno

@@ -7,7 +7,7 @@ __all__ = ['KINDS', 'NETWORKS', 'RIVALS', 'CHOOSE_INSIDE', 'DEFAULT_METHOD', 'QU
            'COMPARISON_PAGE', 'SHARED_REFERENCES', 'TICKS', 'ALWAYS_CITED', 'Entry', 'Room', 'room_for',
            'build_network', 'network_entry', 'build_rival', 'build_best_modality', 'rival_entries', 'network_entries',
            'first_line', 'own_entry', 'is_model', 'import_file', 'read_plugin', 'installed_entries', 'catalogue',
-           'find_entry', 'choose_entries', 'list_methods', 'cite_methods', 'declare_study', 'check_modalities',
+           'find_entry', 'choose_entries', 'list_methods', 'cite_methods', 'declare_study', 'complete_cohort',
            'ranking', 'standing', 'of_score', 'three_probabilities', 'simpler_models', 'simplest_equal',
            'best_sentence', 'simplest_sentence', 'chosen_inside', 'share_of_runs', 'Question', 'answer_text',
            'fusing_question', 'others_text', 'best_modality_text', 'balancing_question', 'cost_sentence', 'place',
@@ -425,7 +425,7 @@ def declare_study(
     return Study(cohort, models, splits, search, **options)
 
 
-def check_modalities(
+def complete_cohort(
     cohort: Cohort,  # As it was read
 ) -> Cohort:  # Complete
     "The samples that have all modalities; `DataError` if there is one modality only"
@@ -1053,7 +1053,7 @@ def compare_models(
     "Compare models on a cohort"
     if len({Path(file).stem for file in plugins}) < len(plugins):
         raise DataError('Two plugins have the same name: rename one.')
-    cohort = check_modalities(cohort)
+    cohort = complete_cohort(cohort)
     entries = choose_entries(methods, catalogue(plugins, cohort), plugins)
     if repeats is None:
         repeats = 2 if methods.strip().lower() == 'quick' else 10
