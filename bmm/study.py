@@ -904,6 +904,8 @@ def holds_rows_out(
     "Whether a model predicts rows of the training fold that it does not learn from"
     if not isinstance(model, Joint):
         return False
+    if hasattr(model, 'predict_held_out'):
+        return True
     usual = all(
         getattr(type(model), name) is getattr(Joint, name)
         for name in ('fit_predict', 'fit_replicas')
@@ -920,6 +922,8 @@ def joint_probabilities(
     tuple
 ):  # `(n, N, C)` of all rows; `(n, N, C)` of held-out rows; `(n, N)` bool, which these are
     "Probabilities of the fused head, and those of its inner replicas for the rows they hold out"
+    if hasattr(model, 'predict_held_out'):  # It forms them in another way
+        return model.predict_held_out(cohort, folds, block)
     modalities, _ = model.node_and_edge_modalities(cohort)
     proba, held_out = [], []  # of each network
     for run in model.train_replicas(cohort, folds, block):
