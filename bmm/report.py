@@ -1054,7 +1054,7 @@ def uncertain_section(
             'Check their labels and samples.'
         )
     columns = ['true', 'predicted', 'probability', 'second', 'p second', 'decided']
-    table = uncertain[columns].rename_axis('patient').reset_index()
+    table = uncertain[columns].rename_axis('patient').reset_index().astype({'patient': str})
     rows = []
     for patient, true, predicted, p, second, p_second, decided in table[:most].to_numpy():
         shown = dict(patient=patient, true=true, decided=decided)
