@@ -12,7 +12,7 @@ __all__ = ['RULES', 'RESERVED', 'LIMITS', 'SHARED', 'BLOCK', 'SAVED_METHODS', 'S
            'held_out_tables', 'weight_records', 'drop_training_state', 'match_new_table', 'unmet_tables',
            'match_new_tables', 'leave_out', 'in_blocks', 'describe_classes', 'build_classes', 'describe_method',
            'build_method', 'at_place', 'of_place', 'view_arrays', 'SavedRotation', 'SavedView', 'SavedRun',
-           'pack_joint', 'SavedReference', 'build_network', 'SavedJoint', 'SavedFusion', 'training_records',
+           'pack_joint', 'SavedReference', 'network_of_weights', 'SavedJoint', 'SavedFusion', 'training_records',
            'pack_classifier', 'BalancedClassifier', 'unpack_records', 'unpack_classifier', 'load_classifier',
            'hidden_sets', 'without_modalities']
 
@@ -1096,7 +1096,7 @@ class SavedReference(Reference):
         return None if present.all() else present
 
 
-def build_network(
+def network_of_weights(
     widths: list,  # Features of each modality
     classes: int,  # C
     head: str,  # A key of `HEADS`
@@ -1136,7 +1136,7 @@ class SavedJoint(FittedJoint):
         self.runs = []
         for number in range(content['networks']):
             weights = of_place(f'networks/{number}', arrays)
-            net = build_network([len(x) for x in self.x], classes, content['head'], weights)
+            net = network_of_weights([len(x) for x in self.x], classes, content['head'], weights)
             if isinstance(net.head, CosineHead):
                 net.head.scale = content['scale']  # Of cosines
             method = build_method(content['method'])

@@ -9,12 +9,12 @@ __all__ = ['STYLE', 'REPORT_STYLE', 'VERDICTS', 'LEAST_FOLDS', 'CLASSIFIER', 'ON
            'in_top_lists', 'feature_table', 'patient_gradients', 'patient_table', 'contributions', 'Section',
            'long_table', 'encode_figure', 'render_page', 'render_part', 'Finding', 'with_interval', 'verdict',
            'f1_of_counts', 'bootstrap_f1', 'expected_scores', 'scores_finding', 'join_folds', 'held_out_folds',
-           'chosen_inside', 'simple_models', 'Beside', 'count_choices', 'fit_beside', 'fusing_finding',
+           'inner_selection', 'simple_models', 'Beside', 'count_choices', 'fit_beside', 'fusing_finding',
            'three_probabilities', 'simplest_finding', 'beside_section', 'confusion_section', 'modality_table',
            'carrier_finding', 'modality_section', 'draw_calibration', 'calibration_section', 'missing_section',
            'add_second', 'uncertain_section', 'feature_rows', 'feature_section', 'class_counts', 'data_section',
            'gate_section', 'draw_weights', 'weight_section', 'training_sections', 'how_to_repeat', 'settings_section',
-           'plain_table', 'Report', 'write_page', 'classes_finding', 'trust_finding', 'report_progress', 'make_report',
+           'table_html', 'Report', 'write_page', 'classes_finding', 'trust_finding', 'report_progress', 'make_report',
            'similar_sentence', 'feature_bars', 'patient_values', 'why_page']
 
 # %% ../nbs/13a_report.ipynb #968d35b0
@@ -577,7 +577,7 @@ CLASSIFIER = 'the classifier'
 ONE_MODALITY = 'logistic regression on one modality'
 
 
-def chosen_inside(
+def inner_selection(
     member: SklearnModel,
     sets: list,  # Lists of modalities
     counts: list,  # Numbers of features
@@ -601,9 +601,9 @@ def simple_models(
     counts = sorted({min(k, most) for k in (50, 500)})
     linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
     member = SklearnModel(linear, strongest=counts[-1])
-    models: dict = {ONE_MODALITY: chosen_inside(member, [[m] for m in names], counts, inner)}
+    models: dict = {ONE_MODALITY: inner_selection(member, [[m] for m in names], counts, inner)}
     if len(names) > 1:
-        every = chosen_inside(member, [names], counts, inner)
+        every = inner_selection(member, [names], counts, inner)
         if presence(cohort, tuple(names)) is None:
             models['logistic regression on all modalities'] = every
         else:
@@ -689,7 +689,7 @@ def fusing_finding(
 
 # %% ../nbs/13a_report.ipynb #b1f0ab04
 def three_probabilities(
-    found: Answer,
+    found,  # An `Answer`, or a row with `better`, `equal` and `worse`
 ) -> str:
     "Three probabilities in words"
     shown = [short_number(p, '.2f') for p in (found.better, found.equal, found.worse)]
@@ -1372,7 +1372,7 @@ PAGE = """<!DOCTYPE html>
 """
 
 # %% ../nbs/13a_report.ipynb #b1f0ab15
-def plain_table(
+def table_html(
     table: pd.DataFrame,
 ) -> Markup:
     "A table as HTML"
@@ -1427,7 +1427,7 @@ class Report:
             part['image'] = (
                 encode_figure(section.draw, (4.4, 3.2), 200) if section.draw else ''
             )
-            parts.append(part | dict(html=section.html or plain_table(section.table)))
+            parts.append(part | dict(html=section.html or table_html(section.table)))
         return write_page(
             path,
             PAGE,

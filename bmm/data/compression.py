@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMPRESSIONS', 'fit_masks', 'widths', 'thread_pools', 'one_thread', 'fixed_signs', 'Rotation', 'autoencode',
-           'uniform_weights', 'start_weights', 'train_autoencoders', 'check_size', 'Compressor', 'set_weights',
+           'uniform_weights', 'start_weights', 'train_autoencoders', 'check_components', 'Compressor', 'set_weights',
            'fit_side_by_side', 'fit_compressors', 'compress_folds', 'compress']
 
 # %% ../../nbs/02_compression.ipynb #9ef3212c
@@ -183,7 +183,7 @@ def train_autoencoders(
 COMPRESSIONS = ('autoencoder', 'pca', 'none')
 
 
-def check_size(
+def check_components(
     n: int,  # Components asked for
     rows: int,  # Training rows
     d: int,  # Features
@@ -319,7 +319,7 @@ def fit_compressors(
         compressor.scaler = StandardScaler(with_std=compressor.scale).fit(X[mask])
         if compressor.method == 'none':
             continue
-        check_size(compressor.n, mask.sum(), X.shape[1], name)
+        check_components(compressor.n, mask.sum(), X.shape[1], name)
         rotation = Rotation(compressor.scaled(X[mask]))
         shape = rotation.rows.shape
         if compressor.method == 'pca':
