@@ -17,7 +17,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
-from .core import DataError, check_choice, first_few, spawn_seeds
+from .core import DataError, check_choice, check_level, first_few, spawn_seeds
 from .data.cohort import Cohort
 from .data.compression import Rotation, compress
 from .data.splits import Folds, Splits, out_of_fold
@@ -181,6 +181,7 @@ def corrected_t(
     "Corrected resampled t-test of Nadeau and Bengio (2003)"
     if (folds is None) == (ratio is None):
         raise DataError('Give either `folds` or `ratio`: an interval needs n_test/n_train.')
+    check_level(level)
     if ratio is None:
         ratio = 1 / (folds - 1)
     J = len(values)

@@ -7,10 +7,11 @@ __all__ = ['PARTS', 'Folds', 'folds_frame', 'read_folds', 'split_validation', 'S
 
 # %% ../../nbs/02a_splits.ipynb #0610dce1
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
-from ..core import DataError, first_few, spawn_seeds
+from ..core import DataError, check_number, first_few, spawn_seeds
 from .cohort import Cohort
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold
 from sklearn.model_selection import train_test_split
@@ -144,15 +145,21 @@ class Splits:
     folds: int = 5  # At least 2; each sample is tested once a repetition
     repeats: int = 10  # Repetitions, each with its own shuffle
     seed: int = 0  # Repetition `i` does not depend on `repeats`
-    validation: float = 0.0  # Share of each training fold for early stopping, 0 to 1
+    validation: float = 0.0  # Share of each training fold for early stopping, 0 to 0.9
+
+    def __post_init__(self):
+        most = 10**6
+        remedy = 'give a whole number, 2 or more, so that rows are left to train on'
+        check_number('folds', self.folds, Integral, 2, most, remedy)
+        check_number('repeats', self.repeats, Integral, 1, most, 'give a whole number, 1 or more')
+        check_number('seed', self.seed, Integral, 0, 2**32 - 1, 'give a whole number, 0 or more')
+        check_number('validation', self.validation, Real, 0, 0.9, 'give a share from 0 to 0.9')
 
     def split(
         self,
         cohort: Cohort,  # With at least `folds` samples of each class
     ) -> Folds:  # `R = folds*repeats` replicas
         "Masks of all replicas; `DataError` names a class too small for the folds"
-        if self.folds < 2:
-            raise DataError(f'folds={self.folds} leaves no training rows: choose 2 or more.')
         cohort.check_folds(self.folds)
         N, R, y = len(cohort), self.folds * self.repeats, cohort.y
         train, valid, test = np.zeros((3, R, N), bool)

@@ -12,11 +12,12 @@ __all__ = ['KERNELS', 'FORMS', 'check_kernel', 'row_distances', 'row_blocks', 'k
 
 # %% ../../nbs/04_snf.ipynb #78a8bbab
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 import torch
-from ..core import DataError, check_choice, check_memory, first_few
+from ..core import DataError, check_choice, check_memory, check_number, first_few
 from sklearn.metrics.pairwise import euclidean_distances
 from torch.nn.functional import embedding_bag
 
@@ -386,8 +387,11 @@ class FusionOptions:
         check_choice('renorm', self.renorm, 'cran', 'b0', 'none')
         check_choice('knn_from', self.knn_from, 'W', 'P')
         check_choice('stop', self.stop, 'change', 'moved')
-        if self.steps < 1:
-            raise DataError(f'steps={self.steps}: fusion takes at least one step.')
+        check_number('K', self.K, Integral, 1, 10**6, 'give the number of neighbours')
+        check_number('steps', self.steps, Integral, 1, 10**6, 'fusion takes at least one step')
+        check_number('alpha', self.alpha, Real, 0, 10**6, 'give a number, 0 or more')
+        if self.tol is not None:
+            check_number('tol', self.tol, Real, 0, 10**6, 'give a number, 0 or more')
 
     @property
     def watched(self) -> bool:

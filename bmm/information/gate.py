@@ -12,7 +12,7 @@ from itertools import permutations as ordered_pairs
 
 import numpy as np
 import pandas as pd
-from ..core import DataError, first_few, spawn_seeds
+from ..core import DataError, check_level, first_few, spawn_seeds
 from ..data.compression import compress, widths
 from .mutual_information import MIEstimate, canonical_correlations, check_dims
 from .mutual_information import gaussian_information, make_estimate
@@ -73,6 +73,7 @@ def label_decomposition(
     level: float = 0.95,  # Coverage of the intervals
 ) -> pd.DataFrame:  # Columns a, b, quantity, value, low, high (nats)
     "Information of each pair with the label: together, what each adds, and what is shared"
+    check_level(level)
     terms = {names: label_terms(y, p) for names, p in proba.items()}
     z = norm.ppf((1 + level) / 2)
     rows = []

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from ..core import DataError, check_choice, optimizer_class, spawn_seeds
+from ..core import DataError, check_choice, check_level, optimizer_class, spawn_seeds
 from scipy.linalg import svd, svdvals
 from scipy.spatial.distance import cdist
 from scipy.special import digamma, ndtri, polygamma, xlogy
@@ -59,6 +59,7 @@ def score_interval(
     level: float,  # Coverage, in (0, 1)
 ) -> tuple[float, float]:  # Both ends, at least 0
     "All values of information that are compatible with an estimate"
+    check_level(level)
     if not np.isfinite(value):
         return value, value
     z = norm.ppf((1 + level) / 2)

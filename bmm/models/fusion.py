@@ -8,7 +8,7 @@ __all__ = ['SMALLEST', 'LogPool', 'Heads', 'collect_heads', 'holders', 'mean_of'
            'is_learnable', 'Fusions', 'FusedJoint', 'with_fusion', 'FittedFusion', 'pack_fusions', 'unpack_fusions']
 
 # %% ../../nbs/12e_held_out_fusion.ipynb #33c4f280
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -446,9 +446,10 @@ class FusedJoint(Joint):
     def fit(
         self,
         cohort: Cohort,  # All of its samples are learned from
+        progress: Callable | None = None,  # As for `Joint.fit`
     ) -> 'FittedFusion':
         "Train on a whole cohort, to predict new patients"
-        return FittedFusion(self, cohort)
+        return FittedFusion(self, cohort, progress)
 
 
 def with_fusion(
@@ -471,10 +472,10 @@ class FittedFusion(FittedJoint):
         self,
         model: FusedJoint,  # The configuration
         cohort: Cohort,  # All of its samples are learned from
+        progress: Callable | None = None,  # As for `Joint.fit`
     ):
-        super().__init__(model, cohort)
-        if self.runs:
-            self.learn_fusions(cohort.y)
+        super().__init__(model, cohort, progress)
+        self.learn_fusions(cohort.y)
 
     def learn_fusions(
         self,

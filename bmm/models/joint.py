@@ -8,7 +8,7 @@ __all__ = ['gather_held_out', 'held_out_rows', 'current_macro_f1', 'graph_with_g
 
 # %% ../../nbs/10_joint.ipynb #302bb43e
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -179,6 +179,11 @@ class Joint(RGCN):
     optimizer: str = 'adam'  # Or `'sgd'`
     absent: str = 'nothing'  # What a sample receives of a modality that it lacks: `'nothing'`, or from its `'neighbours'`
 
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice('optimizer', self.optimizer, 'adam', 'sgd')
+        check_choice('rule for absent modalities', self.absent, 'nothing', 'neighbours')
+
     @property
     def learns_from(self) -> str:
         "The whole training fold with inner replicas, otherwise the training rows (`run_table`)"
@@ -297,9 +302,10 @@ class Joint(RGCN):
     def fit(
         self,
         cohort: Cohort,  # All of its samples are learned from
+        progress: Callable | None = None,  # Called with the number of each network before it is trained
     ) -> 'FittedJoint':
         "Train on a whole cohort, to predict new patients"
-        return FittedJoint(self, cohort)
+        return FittedJoint(self, cohort, progress)
 
     def node_and_edge_modalities(self, cohort):
         "Modalities at the nodes and of the edges; all at the nodes if none are named"
@@ -356,6 +362,7 @@ class FittedJoint:
         self,
         model: Joint,  # The configuration
         cohort: Cohort,  # All of its samples are learned from
+        progress: Callable | None = None,  # As for `Joint.fit`
     ):
         self.model, self.classes = model, cohort.classes
         self.reference = Reference(model, cohort)
@@ -367,6 +374,8 @@ class FittedJoint:
         fold = single_fold(cohort)
         self.runs = []
         for network in range(model.seeds):
+            if progress is not None:
+                progress(network)
             graph = self.reference.graph()
             run = model.train_joint(cohort, fold, np.arange(1), self.x, graph, network)
             self.runs.append(run)
