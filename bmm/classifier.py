@@ -7,14 +7,14 @@ __all__ = ['RULES', 'RESERVED', 'PARAMETER_LIMITS', 'SHARED', 'BLOCK', 'SAVED_ME
            'holds_tables', 'one_spelling', 'read_tables', 'read_obs', 'own_labels', 'labels_by_id',
            'labels_by_position', 'match_labels', 'read_labelled', 'encode_labels', 'as_frame', 'labels_of_rows',
            'column_groups', 'split_table', 'side_by_side', 'fill_gaps', 'FittedTable', 'distances', 'summarise',
-           'drift_notes', 'filled_tables', 'training_cohort', 'lacking_notes', 'check_parameters', 'fit_sizes',
-           'choose_method', 'choose_features', 'choose_model', 'average_held_out', 'silenced_probabilities',
-           'held_out_tables', 'weight_records', 'drop_training_state', 'match_new_table', 'unmet_tables',
-           'match_new_tables', 'leave_out', 'in_blocks', 'describe_classes', 'build_classes', 'describe_method',
-           'build_method', 'at_place', 'of_place', 'view_arrays', 'SavedRotation', 'SavedView', 'SavedRun',
-           'pack_joint', 'SavedReference', 'network_of_weights', 'SavedJoint', 'SavedFusion', 'training_records',
-           'pack_classifier', 'BalancedClassifier', 'unpack_records', 'unpack_classifier', 'load_classifier',
-           'hidden_sets', 'without_modalities']
+           'drift_notes', 'filled_tables', 'training_cohort', 'lacking_notes', 'natural_order', 'in_order_of_names',
+           'check_parameters', 'fit_sizes', 'choose_method', 'choose_features', 'choose_model', 'average_held_out',
+           'silenced_probabilities', 'held_out_tables', 'weight_records', 'drop_training_state', 'match_new_table',
+           'unmet_tables', 'match_new_tables', 'leave_out', 'in_blocks', 'describe_classes', 'build_classes',
+           'describe_method', 'build_method', 'at_place', 'of_place', 'view_arrays', 'SavedRotation', 'SavedView',
+           'SavedRun', 'pack_joint', 'SavedReference', 'network_of_weights', 'SavedJoint', 'SavedFusion',
+           'training_records', 'pack_classifier', 'BalancedClassifier', 'unpack_records', 'unpack_classifier',
+           'load_classifier', 'hidden_sets', 'without_modalities']
 
 # %% ../nbs/13_classifier.ipynb #27f478fa
 import copy
@@ -512,6 +512,31 @@ def lacking_notes(
                 'each is learned from by the modalities that it has'
             )
     return notes
+
+# %% ../nbs/13_classifier.ipynb #5a3f0c22
+def natural_order(
+    names: pd.Index,  # Ids of samples, or names of columns
+) -> np.ndarray:  # Positions that sort them
+    "Whole numbers by value, other names as text"
+    texts = [str(name) for name in names]
+    numbers = all(text.isdecimal() for text in texts)
+    keys = [int(text) for text in texts] if numbers else texts
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), int)
+
+
+def in_order_of_names(
+    cohort: Cohort,
+) -> Cohort:  # The same samples, modalities and features
+    "A cohort whose order does not depend on the order in which it was given"
+    tables = {}
+    for m in sorted(cohort.modalities, key=lambda m: (m.lower(), m)):
+        table = cohort.modalities[m]
+        tables[m] = table.iloc[natural_order(table.index), natural_order(table.columns)]
+    labels = cohort.labels.iloc[natural_order(cohort.samples)]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # The notes of the cohort have them
+        ordered = Cohort(tables, labels, cohort.name, nan='keep')
+    return ordered.with_notes(cohort.notes)
 
 # %% ../nbs/13_classifier.ipynb #0a6d10a3
 PARAMETER_LIMITS: dict = LIMITS | {  # Those of the networks, and of the classifier
@@ -1252,6 +1277,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, codes = encode_labels(y)
         tables, filled = filled_tables(tables, self.missing)
         cohort = training_cohort(X, tables, samples, codes, self.classes_)
+        cohort = in_order_of_names(cohort)
         if isinstance(self.classes_[0], str) and not isinstance(X, Cohort):
             notes += alike_classes(self.classes_)
         model, lowered, told = choose_model(parameters, cohort, self.classes_)

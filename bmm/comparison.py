@@ -7,7 +7,7 @@ __all__ = ['KINDS', 'NETWORKS', 'RIVALS', 'CHOOSE_INSIDE', 'DEFAULT_METHOD', 'QU
            'SHARED_REFERENCES', 'TICKS', 'ALWAYS_CITED', 'Entry', 'Room', 'room_for', 'build_network', 'network_entry',
            'build_rival', 'build_best_modality', 'rival_entries', 'network_entries', 'first_line', 'own_entry',
            'is_model', 'import_file', 'read_plugin', 'installed_entries', 'catalogue', 'find_entry', 'choose_entries',
-           'list_methods', 'cite_methods', 'declare_study', 'complete_cohort', 'ranking', 'standing', 'of_score',
+           'list_methods', 'cite_methods', 'declare_study', 'comparable_cohort', 'ranking', 'standing', 'of_score',
            'simpler_models', 'simplest_equal', 'best_sentence', 'simplest_sentence', 'chosen_inside', 'share_of_runs',
            'Question', 'fusing_question', 'others_text', 'best_modality_text', 'balancing_question', 'cost_sentence',
            'place', 'page_rows', 'reference_key', 'draw_costs', 'readable_setting', 'settings_chosen', 'Comparison',
@@ -43,13 +43,13 @@ from markupsafe import Markup
 from sklearn.base import BaseEstimator, is_classifier
 from tqdm import tqdm
 
-from .classifier import choose_features, choose_method, fit_sizes
+from .classifier import choose_features, choose_method, fit_sizes, in_order_of_names
 from .core import DataError, first_few
 from .decision import Answer, answer, answers, short_number
 from .evaluation import TunedLogisticRegression, cross_validate
 from .report import encode_figure, render_page, three_probabilities, verdict
-from .study import Predicted, SeparateModels, Study, cohort_hash, library_versions
-from .study import simple_rivals
+from .study import Imputed, Predicted, SeparateModels, Study, cohort_hash
+from .study import library_versions, simple_rivals
 
 # %% ../nbs/13b_comparison.ipynb #939e663a
 KINDS = (
@@ -115,7 +115,9 @@ def build_network(
     "A network trained by a method"
     usual = Joint()
     sizes = dict(inner=usual.inner, K=usual.K, edges_per_node=usual.edges_per_node)
-    sizes, _ = fit_sizes(sizes, room.counts)
+    smallest = min(len(table) for table in cohort.modalities.values())
+    learned = smallest - len(cohort) + int(room.counts.sum())  # If all test samples have it
+    sizes, _ = fit_sizes(sizes, room.counts, max(2, learned))
     method, _ = choose_method(method, len(cohort.modalities))
     features = choose_features('auto', cohort)
     model = Joint(method=method, features=features, seed=seed, **sizes)
@@ -175,8 +177,13 @@ def build_rival(
     seed: int,  # Of the model
 ) -> tuple:  # The model, and its space of settings
     "A simple model"
-    model, space = simple_rivals(cohort, seed)[name]
-    if isinstance(model, CHOOSE_INSIDE):
+    rivals = simple_rivals(cohort, seed)
+    if name not in rivals:
+        name = f'{name}, mean imputed'
+    model, space = rivals[name]
+    if isinstance(model, Imputed):
+        model = replace(model, member=replace(model.member, inner=room.inner))
+    elif isinstance(model, CHOOSE_INSIDE):
         model = replace(model, inner=room.inner)
     return model, space
 
@@ -409,7 +416,7 @@ def cite_methods(
 
 # %% ../nbs/13b_comparison.ipynb #8494ff9f
 def declare_study(
-    cohort: Cohort,  # Complete
+    cohort: Cohort,  # Samples may lack modalities
     entries: list[Entry],  # Models to compare
     splits: Splits,  # Repeated folds
     store: Path | None = None,  # Folder that keeps results
@@ -424,16 +431,16 @@ def declare_study(
     return Study(cohort, models, splits, search, **options)
 
 
-def complete_cohort(
+def comparable_cohort(
     cohort: Cohort,  # As it was read
-) -> Cohort:  # Complete
-    "The samples that have all modalities; `DataError` if there is one modality only"
+) -> Cohort:  # The same, in an order that does not depend on the files
+    "A cohort with something to fuse; `DataError` if there is one modality only"
     if len(cohort.modalities) < 2:
         raise DataError(
             f'{cohort.name} has one modality ({first_few(cohort.modalities)}): nothing can be '
             'fused or balanced. Add a table, or fit a classifier of one table with bmm fit.'
         )
-    return cohort.complete()
+    return in_order_of_names(cohort)
 
 # %% ../nbs/13b_comparison.ipynb #37aeadbd
 def ranking(
@@ -1025,7 +1032,7 @@ def compare_models(
     "Compare models on a cohort"
     if len({Path(file).stem for file in plugins}) < len(plugins):
         raise DataError('Two plugins have the same name: rename one.')
-    cohort = complete_cohort(cohort)
+    cohort = comparable_cohort(cohort)
     entries = choose_entries(methods, catalogue(plugins, cohort), plugins)
     if repeats is None:
         repeats = 2 if methods.strip().lower() == 'quick' else 10

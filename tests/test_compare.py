@@ -59,3 +59,20 @@ def test_a_cluster_gets_a_plugin(cohort, tmp_path):
                                   dashboard_address=None) as cluster:
         remote = compare_models(cohort, scheduler=cluster.scheduler_address, **options)
     pd.testing.assert_frame_equal(remote.study.scores, alone.study.scores)
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_samples_that_lack_a_table_are_compared_on(cohort):
+    """All models predict all samples, and the order of the files does not matter."""
+    from bmm import Cohort
+    from bmm.comparison import compare_models
+    tables = cohort.modalities
+    tables['proteins'] = tables['proteins'].iloc[:24]
+    gaps = Cohort(tables, cohort.labels, 'gaps')
+    turned = Cohort({m: tables[m][::-1] for m in reversed(tables)}, cohort.labels[::-1], 'gaps')
+    options = dict(methods='LR best modality,LR all,LR stacking,joint', folds=3, repeats=1,
+                   n_jobs=1, progress=False)
+    found = compare_models(gaps, **options)
+    assert set(found.study.scores.n_test) == {12}
+    again = compare_models(turned, **options)
+    pd.testing.assert_frame_equal(again.study.scores, found.study.scores)

@@ -266,3 +266,17 @@ def test_scikit_learn_can_still_copy_a_classifier(clf):
 
 if __name__ == '__main__':
     fit().save(sys.argv[1])
+
+
+def test_order_of_the_tables_does_not_matter(clf):
+    """Rows, columns and tables in another order give the same model."""
+    from bmm.classifier import BalancedClassifier
+
+    rng = np.random.default_rng(3)
+    tables, labels = make_tables()
+    turned = {}
+    for name in reversed(tables):
+        rows, columns = map(rng.permutation, tables[name].shape)
+        turned[name] = tables[name].iloc[rows, columns]
+    other = BalancedClassifier(**TINY).fit(turned, labels.iloc[rng.permutation(len(labels))])
+    pd.testing.assert_frame_equal(pd.DataFrame(probabilities(other)), pd.DataFrame(probabilities(clf)))
