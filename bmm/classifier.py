@@ -1128,7 +1128,9 @@ class SavedJoint(FittedJoint):
         self.runs = []
         for number in range(content['networks']):
             weights = of_place(f'networks/{number}', arrays)
-            net = network_of_weights([len(x) for x in self.x], classes, content['head'], weights)
+            net = network_of_weights(
+                [len(x) for x in self.x], classes, content['head'], weights
+            )
             if isinstance(net.head, CosineHead):
                 net.head.scale = content['scale']  # Of cosines
             method = build_method(content['method'])

@@ -151,8 +151,12 @@ class Splits:
         most = 10**6
         remedy = 'give a whole number, 2 or more, so that rows are left to train on'
         check_number('folds', self.folds, Integral, 2, most, remedy)
-        check_number('repeats', self.repeats, Integral, 1, most, 'give a whole number, 1 or more')
-        check_number('seed', self.seed, Integral, 0, 2**32 - 1, 'give a whole number, 0 or more')
+        check_number(
+            'repeats', self.repeats, Integral, 1, most, 'give a whole number, 1 or more'
+        )
+        check_number(
+            'seed', self.seed, Integral, 0, 2**32 - 1, 'give a whole number, 0 or more'
+        )
         check_number('validation', self.validation, Real, 0, 0.9, 'give a share from 0 to 0.9')
 
     def split(

@@ -302,7 +302,8 @@ class Joint(RGCN):
     def fit(
         self,
         cohort: Cohort,  # All of its samples are learned from
-        progress: Callable | None = None,  # Called with the number of each network before it is trained
+        progress: Callable
+        | None = None,  # Called with the number of each network before it is trained
     ) -> 'FittedJoint':
         "Train on a whole cohort, to predict new patients"
         return FittedJoint(self, cohort, progress)

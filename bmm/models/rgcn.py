@@ -445,7 +445,12 @@ LIMITS: dict = {  # Option -> type, least and largest value, and what the messag
     'patience': (Integral, 0, 10**6, 'give a whole number'),
     'components': (Integral, 1, 10**6, 'give the number of compressed features'),
     'K': (Integral, 1, 10**6, 'give the number of neighbours'),
-    'edges_per_node': (Integral, 1, 10**6, 'give the mean number of neighbours, a whole number'),
+    'edges_per_node': (
+        Integral,
+        1,
+        10**6,
+        'give the mean number of neighbours, a whole number',
+    ),
     'neighbour_weight': (Real, 0, 1000, 'give a number from 0 (no graph) to 1,000'),
     'dropout': (Real, 0, 0.99, 'give a share from 0 to 0.99'),
     'lr': (Real, 0, 10, 'give a number from 0 to 10'),
