@@ -35,6 +35,7 @@ from staleness import (    # some of them for the users of this module
     cohort_hash,
     find_notebooks,
     find_paper_cohort,
+    normalised,
     parse,
     read_stamp,
     reads_results,
@@ -314,11 +315,14 @@ class Run:
 # Publication ------------------------------------------------------------------------------
 
 def with_outputs(nb, executed, stamp: dict):
-    """Return a notebook with the outputs of its run and nothing else of it."""
+    """Return a notebook with the outputs of its run and nothing else of it.
+
+    Comments and formatting may have changed since the run.
+    """
     ran = [cell for cell in executed.cells if cell.cell_type == 'code'
            and 'injected-parameters' not in cell.metadata.get('tags', [])]
     cells = [cell for cell in nb.cells if cell.cell_type == 'code']
-    if [cell.source for cell in cells] != [cell.source for cell in ran]:
+    if [normalised(cell.source) for cell in cells] != [normalised(cell.source) for cell in ran]:
         raise ValueError('The notebook has changed since it was run. Run it again.')
     for cell, done in zip(cells, ran):
         cell.outputs = [out for out in done.outputs if out.get('name') != 'stderr']
