@@ -106,7 +106,7 @@ def task_paper():
 
 def task_test():
     """Every notebook in the fast profile, and the consistency of the repository."""
-    return simple(task_test.__doc__, command('-m', 'pytest', '-q', '-n', '2', 'tests'))
+    return simple(task_test.__doc__, command('-m', 'pytest', '-q', '-n', '2', '--dist', 'worksteal', 'tests'))
 
 
 def task_release_check():
