@@ -106,7 +106,8 @@ def task_paper():
 
 def task_test():
     """Every notebook in the fast profile, and the consistency of the repository."""
-    return simple(task_test.__doc__, command('-m', 'pytest', '-q', '-n', '2', '--dist', 'worksteal', 'tests'))
+    options = ('-q', '-n', '2', '--dist', 'worksteal')
+    return simple(task_test.__doc__, command('-m', 'pytest', *options, 'tests'))
 
 
 def task_release_check():
