@@ -406,18 +406,35 @@ def test_links_to_other_files_are_refused(anndata, tables, tmp_path):
         read_table(tmp_path/'linked.h5ad')
 
 
-def test_wide_tables_are_fast(tmp_path):
-    """Many columns are read in twice the time of pandas."""
-    values = np.random.default_rng(0).normal(size=(20, 40_000)).round(3)
+@pytest.fixture(scope='module')
+def wide(tmp_path_factory):
+    """CPU seconds of pandas and of ours for 100,000 columns, and the table that was read."""
+    file = tmp_path_factory.mktemp('wide')/'wide.csv'
+    values = np.random.default_rng(0).normal(size=(20, 100_000)).round(3)
     rows = pd.DataFrame(values, SAMPLES[:20]).add_prefix('g')
-    rows.rename_axis('sample').to_csv(tmp_path/'wide.csv')
+    rows.rename_axis('sample').to_csv(file)
     start = time.process_time()
-    pd.read_csv(tmp_path/'wide.csv', index_col=0)
+    pd.read_csv(file, index_col=0)
     of_pandas = time.process_time() - start
     start = time.process_time()
-    table = read_table(tmp_path/'wide.csv')
-    assert time.process_time() - start < 2*of_pandas
-    assert table.shape == values.shape
+    table = read_table(file)
+    return of_pandas, time.process_time() - start, table
+
+
+def test_wide_tables_are_read_fast(wide):
+    """100,000 columns are read in twice the time of pandas."""
+    of_pandas, of_reading, table = wide
+    assert table.shape == (20, 100_000)
+    assert of_reading < 2*of_pandas
+
+
+@pytest.mark.xfail(reason='Cohort copies a table of many blocks three times', strict=False)
+def test_wide_tables_are_checked_fast(wide):
+    """100,000 columns are read and checked in twice the time of pandas."""
+    of_pandas, of_reading, table = wide
+    start = time.process_time()
+    Cohort({'wide': table}, pd.Series(['A', 'B']*10, SAMPLES[:20]))
+    assert of_reading + time.process_time() - start < 2*of_pandas
 
 
 # The classifier: the same rules for what it is given
