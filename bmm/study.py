@@ -16,8 +16,8 @@ __all__ = ['KEPT', 'SCORE_COLUMNS', 'ANSWER_COLORS', 'all_rows', 'joined_columns
            'inner_probabilities', 'held_out_scores', 'new_file', 'SharedStages', 'remove_oldest', 'with_memory',
            'Piece', 'kept', 'result_table', 'fit_piece', 'compute', 'Store', 'MemoryStore', 'notebook_store',
            'seconds_left', 'readable_time', 'Progress', 'best_settings', 'run_ranks', 'blocks_of', 'engine_code',
-           'declare_pieces', 'rivals_beside', 'spaces_beside', 'Predicted', 'sent_once', 'Chosen', 'complete_repeats',
-           'read_chosen', 'cost_table', 'not_often', 'draw_study', 'draw_answers', 'Study']
+           'declare_pieces', 'rivals_beside', 'spaces_beside', 'Predicted', 'unchanged', 'data_of_pieces', 'Chosen',
+           'complete_repeats', 'read_chosen', 'cost_table', 'not_often', 'draw_study', 'draw_answers', 'Study']
 
 # %% ../nbs/12d_study.ipynb #747cd34e
 import ast
@@ -1387,18 +1387,24 @@ class Predicted:
         return self.proba
 
 
-@contextmanager
-def sent_once(
+def unchanged(value):
+    "The value itself"
+    return value
+
+
+def data_of_pieces(
     objects: list,  # Cohort and folds
-):
-    "Inside a joblib context for Dask, the objects go to each worker once, not with every piece"
-    backend, n_jobs = get_active_backend()
+) -> list:  # The objects; inside a joblib context for Dask, futures of them
+    "What every piece gets, so that Dask sends it to a worker once, not with every piece"
+    backend, _ = get_active_backend()
     if type(backend).__name__ != 'DaskDistributedBackend':
-        yield  # processes of one machine read large arrays from one file
-        return
-    options = dict(client=backend.client, scatter=objects, **backend.submit_kwargs)
-    with joblib.parallel_config('dask', n_jobs=n_jobs, **options):
-        yield
+        return objects  # processes of one machine read large arrays from one file
+    # Scattered data are lost with the last worker that holds them, and Dask removes other copies.
+    # The result of a task is computed again instead.
+    submit = partial(backend.client.submit, unchanged, pure=False, **backend.submit_kwargs)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='Sending large graph')
+        return [submit(value) for value in objects]
 
 # %% ../nbs/12d_study.ipynb #3f8babe4
 class Chosen(NamedTuple):
@@ -1602,8 +1608,8 @@ class Study:
         shown = Progress(self.pieces, self.store, progress)
         waiting = dict(shown.waiting)
         watch_sometimes = not_often(watch)
-        data = [self.cohort, self.folds]
-        with shown.bar, sent_once(data), warnings.catch_warnings():
+        data = data_of_pieces([self.cohort, self.folds])
+        with shown.bar, warnings.catch_warnings():
             # Workers whose memory has grown are replaced by new ones. Nothing is lost.
             warnings.filterwarnings('ignore', message='A worker stopped')
             workers = joblib.effective_n_jobs(n_jobs)

@@ -69,35 +69,35 @@ def test_processes_give_the_same_bytes(sequential, tmp_path):
     same(declare(tmp_path).run(n_jobs=2, progress=False), sequential)
 
 
-def test_dask_gives_the_same_bytes_if_a_worker_is_killed(
+def test_dask_gives_the_same_bytes_if_each_worker_is_killed(
         sequential, tmp_path, client, monkeypatch):
     import joblib
 
     from bmm.data.cohort import Cohort
 
     study = declare(tmp_path)
-    workers = client.run(os.getpid)
-    assert len(set(workers.values())) == 2
-    victim = min(workers.values())
-    write, killed, copies = study.store.write, [], []
+    first, second = client.run(os.getpid).values()
+    assert first != second
+    victims = {3: first, 9: second}    # number of results -> process
+    write, copies = study.store.write, []
 
-    def kill_at_third(*arguments):
+    def kill_sometimes(*arguments):
         write(*arguments)
-        if len(files(tmp_path)) == 3:
+        victim = victims.pop(len(files(tmp_path)), None)
+        if victim:
             os.kill(victim, signal.SIGKILL)
-            killed.append(len(files(tmp_path)))
 
     def count(cohort):
         copies.append(1)
         return vars(cohort)
 
-    monkeypatch.setattr(study.store, 'write', kill_at_third)
+    monkeypatch.setattr(study.store, 'write', kill_sometimes)
     monkeypatch.setattr(Cohort, '__getstate__', count, raising=False)
     with joblib.parallel_config('dask'):
         study.run(progress=False)
     monkeypatch.undo()
-    assert killed == [3]
-    assert victim not in client.run(os.getpid).values()
+    assert not victims
+    assert not {first, second} & set(client.run(os.getpid).values())
     assert len(copies) < 6, f'The cohort was sent {len(copies)} times for 18 pieces.'
     same(study, sequential)
 
