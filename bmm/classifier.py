@@ -561,7 +561,7 @@ def check_parameters(
             f'method is {method!r}: give a name that methods() lists, or a Method such as BMM().'
         )
     check_choice('rule for gaps, missing =', parameters['missing'], *RULES)
-    check_choice('fusion', parameters['fusion'], 'network', 'held-out')
+    check_choice('fusion', parameters['fusion'], 'stacked', 'held-out', 'network')
     whole = isinstance(seed, Integral) and not isinstance(seed, bool)
     if whole and 0 <= seed < 2**32 or isinstance(seed, (np.random.RandomState, type(None))):
         return
@@ -656,8 +656,8 @@ def choose_model(
         **sizes,
         **{name: parameters[name] for name in SHARED},
     )
-    if parameters['fusion'] == 'held-out':
-        model = with_fusion(model)
+    if parameters['fusion'] != 'network':
+        model = with_fusion(model, linear=parameters['fusion'] == 'stacked')
     return model, lowered, notes
 
 # %% ../nbs/13_classifier.ipynb #505a9461
@@ -704,10 +704,9 @@ def held_out_tables(
             {name: silenced_probabilities(run, m) for m, name in enumerate(fitted.nodes)}
         )
     held_out, without = (average_held_out(fitted.runs, values) for values in (heads, silenced))
-    fusions = getattr(fitted, 'fusions', None)
-    if fusions is not None:  # A silenced modality is one that nobody has
-        held_out['fused'] = fusions.cross_fitted()
-        without = {m: fusions.cross_fitted(without=[m]) for m in without}
+    if fitted.fusions is not None:  # A silenced modality is one that nobody has
+        held_out['fused'] = fitted.fusions.cross_fitted()
+        without = {m: fitted.fusions.cross_fitted(without=[m]) for m in without}
     tables = []
     for averaged in (held_out, without):
         tables.append({h: pd.DataFrame(p, samples, classes) for h, p in averaged.items()})
@@ -1021,9 +1020,10 @@ def pack_joint(
         if reference.present is not None:
             has |= dict(zip(reference.edge_modalities, reference.present))
         arrays['present'] = np.stack(list(has.values()))
-    fusions = getattr(fitted, 'fusions', None)
-    fusion, parts = ({}, {}) if fusions is None else pack_fusions(fusions)
-    arrays |= at_place('fusions', parts)
+    fusion = None
+    if fitted.fusions is not None:
+        fusion, parts = pack_fusions(fitted.fusions)
+        arrays |= at_place('fusions', parts)
     for number, key in enumerate(kinds):
         parts = view_arrays(reference.views[key])
         parts['fitted'] = reference._values[key]
@@ -1220,7 +1220,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         features='auto',  # At the nodes, as for `RGCN`; `'auto'`: raw up to 2,000 columns, principal components beyond
         network_features='pca',  # From which patient similarity is computed, as for `RGCN`
         components=100,  # Width of compressed features, at most
-        fusion='network',  # `'network'`: the method's own; `'held-out'`: learned from held-out rows, as in `FusedJoint`
+        fusion='stacked',  # `'network'`: the method's own; `'held-out'`: of its heads, learned from held-out rows; `'stacked'`: of its heads and a logistic regression of each modality
         neighbour_weight=0.3,  # w, 0 or more; 0: no graph
         edges_per_node=10,  # Mean number of neighbours, 1 or more
         K=20,  # Neighbours in the fusion of networks, 1 or more

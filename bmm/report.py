@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['STYLE', 'REPORT_STYLE', 'VERDICTS', 'LEAST_FOLDS', 'CLASSIFIER', 'ONE_MODALITY', 'TOO_FEW', 'BESIDE', 'MATRIX',
            'MODALITIES', 'PATIENTS', 'FEATURES', 'INTERNAL', 'DATA', 'USED_AS', 'SETTINGS', 'TERMS', 'PAGE', 'WHY',
-           'linear_map', 'to_nodes', 'fused_probabilities', 'mean_gradients', 'integrated_gradients', 'agreement',
-           'in_top_lists', 'feature_table', 'patient_gradients', 'patient_table', 'contributions', 'Section',
-           'long_table', 'encode_figure', 'render_page', 'render_part', 'Finding', 'with_interval', 'verdict',
-           'f1_of_counts', 'bootstrap_f1', 'expected_scores', 'scores_finding', 'join_folds', 'held_out_folds',
-           'inner_selection', 'simple_models', 'Beside', 'count_choices', 'fit_beside', 'fusing_finding',
-           'three_probabilities', 'simplest_finding', 'beside_section', 'confusion_section', 'modality_table',
-           'carrier_finding', 'modality_section', 'draw_calibration', 'calibration_section', 'missing_section',
-           'add_second', 'uncertain_section', 'feature_rows', 'feature_section', 'class_counts', 'data_section',
-           'gate_section', 'draw_weights', 'weight_section', 'training_sections', 'how_to_repeat', 'settings_section',
-           'table_html', 'Report', 'write_page', 'classes_finding', 'trust_finding', 'report_progress', 'make_report',
-           'similar_sentence', 'feature_bars', 'patient_values', 'why_page']
+           'linear_map', 'to_nodes', 'fused_probabilities', 'fuse_tensors', 'selected_features', 'mean_gradients',
+           'integrated_gradients', 'agreement', 'in_top_lists', 'feature_table', 'patient_gradients', 'patient_table',
+           'contributions', 'Section', 'long_table', 'encode_figure', 'render_page', 'render_part', 'Finding',
+           'with_interval', 'verdict', 'f1_of_counts', 'bootstrap_f1', 'expected_scores', 'scores_finding',
+           'join_folds', 'held_out_folds', 'inner_selection', 'simple_models', 'Beside', 'count_choices', 'fit_beside',
+           'fusing_finding', 'three_probabilities', 'simplest_finding', 'beside_section', 'confusion_section',
+           'modality_table', 'carrier_finding', 'modality_section', 'draw_calibration', 'calibration_section',
+           'missing_section', 'add_second', 'uncertain_section', 'feature_rows', 'feature_section', 'class_counts',
+           'data_section', 'gate_section', 'draw_weights', 'weight_section', 'training_sections', 'how_to_repeat',
+           'settings_section', 'table_html', 'Report', 'write_page', 'classes_finding', 'trust_finding',
+           'report_progress', 'make_report', 'similar_sentence', 'feature_bars', 'patient_values', 'why_page']
 
 # %% ../nbs/13a_report.ipynb #968d35b0
 import base64
@@ -39,6 +39,7 @@ from .data.compression import Rotation
 from .data.splits import Folds
 from .information.gate import gate_table, pairwise_information
 from .information.learning_state import permutation_null
+from .models.fusion import SMALLEST, Fusions, linear_name
 from .models.joint import FittedJoint, group_by_modalities
 from .models.rgcn import presence, single_fold, with_zero_rows
 from .models.training import Batch
@@ -90,15 +91,65 @@ def to_nodes(
 
 # %% ../nbs/13a_report.ipynb #9e819838
 def fused_probabilities(
-    run,  # A trained `Run`
+    fitted: FittedJoint,
+    run,  # One of its trained `Run`s
     x: list,  # Of each modality: node features `(D, N)`
     graph,  # Of the N samples
-) -> torch.Tensor:  # `(C, N)`
-    "Prediction of the network of all samples"
+    selected: dict,  # Modality -> features `(n, k)` of its linear head, standardised
+    present: np.ndarray,  # `(M, n)` bool: who has which modality
+) -> torch.Tensor:  # `(C, n)`
+    "Prediction of the last n samples, through the fusion if that was learned from held-out rows"
     run.net.eval()
     replicas = [features.expand(run.R, *features.shape) for features in x]
     output = run.method.forward(run, Batch(replicas, None, None, graph))
-    return run.method.predict(run, output)[0].clamp_min(1e-12)
+    n = present.shape[1]
+    fused = run.method.predict(run, output)[0, :, -n:]
+    fusions = fitted.fusions
+    if fusions is None:
+        return fused.clamp_min(1e-12)
+    heads = {}
+    for m, logits in zip(fitted.nodes, output.uni):
+        heads[m] = logits[0, :, -n:].softmax(0)
+    for m, Z in selected.items():
+        head = fusions.linear_heads[m]
+        logits = torch.tensor(head.weights, dtype=Z.dtype) @ Z.T
+        bias = torch.tensor(head.bias, dtype=Z.dtype)
+        heads[linear_name(m)] = (logits + bias[:, None]).softmax(0)
+    return fuse_tensors(fusions, heads | {'fused': fused}, present).clamp_min(1e-12)
+
+
+def fuse_tensors(
+    fusions: Fusions,
+    heads: dict,  # Head -> `(C, N)` probabilities
+    present: np.ndarray,  # `(M, N)` bool: who has which modality
+) -> torch.Tensor:  # `(C, N)`
+    "`Fusions.predict` for tensors, through which gradients pass"
+    fused = torch.zeros_like(heads['fused'])
+    for pattern in np.unique(present, axis=1).T:
+        rows = torch.tensor((present == pattern[:, None]).all(0))
+        names = fusions.names([m for m, has in zip(fusions.modalities, pattern) if has])
+        fusion = fusions.of(names)
+        logs = torch.cat([heads[name][:, rows] for name in names]).clamp(SMALLEST, 1).log()
+        weights = torch.tensor(fusion.weights, dtype=logs.dtype)
+        bias = torch.tensor(fusion.bias, dtype=logs.dtype)
+        fused[:, rows] = (weights @ logs + bias[:, None]).softmax(0)
+    return fused
+
+
+def selected_features(
+    fitted: FittedJoint,
+    tables: dict,  # Modality -> `(n, f)` DataFrame
+) -> (
+    dict
+):  # Modality -> standardised features `(n, k)` of its linear head; empty without such heads
+    "What the logistic regressions of a stacked fusion look at"
+    heads = {} if fitted.fusions is None else fitted.fusions.linear_heads
+    selected = {}
+    for m in tables:
+        if m in heads:
+            Z = heads[m].standardised(tables[m].to_numpy())
+            selected[m] = Z.astype(np.float32)
+    return selected
 
 
 def mean_gradients(
@@ -138,14 +189,21 @@ def integrated_gradients(
     for view, m, has in zip(views, fitted.nodes, fitted.present):
         z, E = linear_map(view, tables[m])
         maps.append((with_zero_rows(z, has), E))
+    selected = selected_features(fitted, {m: tables[m] for m in fitted.nodes})
+    for m, has in zip(fitted.nodes, fitted.present):
+        if m in selected:
+            selected[m] = with_zero_rows(selected[m], has)
     inputs = tuple(torch.tensor(z @ E) for z, E in maps)
+    inputs += tuple(torch.tensor(Z) for Z in selected.values())
     graph = fitted.graph()
     S, C = len(fitted.runs), len(fitted.classes)
+    M = len(maps)
 
     def log_probabilities(run, *inputs):
         "`(1, C)`: mean over each class's samples of the log-probability of this class"
-        x = [to_nodes(view, u[0]) for view, u in zip(views, inputs)]
-        logs = fused_probabilities(run, x, graph).log()
+        x = [to_nodes(view, u[0]) for view, u in zip(views, inputs[:M])]
+        own = {m: Z[0] for m, Z in zip(selected, inputs[M:])}
+        logs = fused_probabilities(fitted, run, x, graph, own, fitted.present).log()
         return torch.stack([logs[c, y == c].mean() for c in range(C)])[None]
 
     attributions = {m: np.zeros((S, C, len(E))) for m, (_, E) in zip(fitted.nodes, maps)}
@@ -156,6 +214,9 @@ def integrated_gradients(
             gradients = mean_gradients(function, inputs, steps, target=c)
             for m, (z, E), gradient in zip(fitted.nodes, maps, gradients):
                 attributions[m][s, c] = ((z.T @ gradient) * E).sum(1)
+            for (m, Z), gradient in zip(selected.items(), gradients[M:]):
+                columns = fitted.fusions.linear_heads[m].columns
+                attributions[m][s, c, columns] += (Z * gradient).sum(0)
         with torch.no_grad():
             here = function(*(u[None] for u in inputs))
             start = function(*(torch.zeros_like(u)[None] for u in inputs))
@@ -236,29 +297,36 @@ def patient_gradients(
     present = [m for m in fitted.nodes if m in tables]
     views = {m: reference.views[m, fitted.model.features_of(m)] for m in present}
     maps = {m: linear_map(views[m], tables[m]) for m in present}
+    selected = selected_features(fitted, {m: tables[m] for m in present})
     graph = fitted.graph_with(tables)
+    has = np.tile([[m in tables] for m in fitted.nodes], (1, n))
     explained = one_hot(torch.tensor(target), len(fitted.classes)).T  # (C, n)
 
     def log_odds(run, *inputs):
         "`(1,)`: sum over the new samples, which do not affect each other"
         own, x = dict(zip(present, inputs)), []
+        chosen = {m: Z[0] for m, Z in zip(selected, inputs[len(present) :])}
         for m, fixed in zip(fitted.nodes, fitted.x):
             new = torch.zeros(len(fixed), n)
             if m in own:
                 new = to_nodes(views[m], own[m][0])
             x.append(torch.cat([fixed, new], 1))
-        probabilities = fused_probabilities(run, x, graph)[:, -n:]
+        probabilities = fused_probabilities(fitted, run, x, graph, chosen, has)
         # 1 - p is the sum of the other classes, exact where p is nearly 1
         others = (probabilities * (1 - explained)).sum(0)
         return ((probabilities * explained).sum(0).log() - others.log()).sum()[None]
 
     inputs = tuple(torch.tensor(z @ E) for z, E in maps.values())
+    inputs += tuple(torch.tensor(Z) for Z in selected.values())
     scaled = {m: z for m, (z, _) in maps.items()}
     attributions = {m: np.zeros_like(z) for m, z in scaled.items()}
     for run in fitted.runs:
         gradients = mean_gradients(partial(log_odds, run), inputs, steps)
         for (m, (z, E)), gradient in zip(maps.items(), gradients):
             attributions[m] += z * (gradient @ E.T) / len(fitted.runs)
+        for (m, Z), gradient in zip(selected.items(), gradients[len(maps) :]):
+            columns = fitted.fusions.linear_heads[m].columns
+            attributions[m][:, columns] += Z * gradient / len(fitted.runs)
     return scaled, attributions
 
 # %% ../nbs/13a_report.ipynb #a66b866d

@@ -20,14 +20,13 @@ import torch
 from ..core import DataError, check_choice
 from ..data.cohort import Cohort
 from ..data.splits import Folds
-from ..evaluation import anova_f
+from ..evaluation import anova_f, logistic_regression
 from .joint import FittedJoint, Joint, gather_held_out, head_probabilities
 from .rgcn import own_cohort, samples_with
 from .training import Run, macro_f1
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 from sklearn.preprocessing import StandardScaler
 
@@ -166,7 +165,7 @@ def fusion_classifier(
     "The classifier of log-probabilities"
     check_choice('weights', weights, 'free', 'not negative')
     if weights == 'free':
-        return LogisticRegression(C=1 / penalty, max_iter=1000)
+        return logistic_regression(penalty)
     return LogPool(C=1 / penalty)
 
 
@@ -289,6 +288,7 @@ class Fusions:
         self.modalities = list(modalities)
         self.heads = heads
         self.linear = linear
+        self.linear_heads: dict = {}  # Modality -> `LinearHead`, of a fitted model
         self.known = {name: np.asarray(known[name], np.float32) for name in self.used()}
         self.y, self.holder = np.asarray(y), np.asarray(holder)
         self.weights = weights
@@ -399,8 +399,14 @@ class LinearHead(NamedTuple):
         X: np.ndarray,  # `(n, d)`
     ) -> np.ndarray:  # `(n, C)`
         "Class probabilities"
-        Z = (X[:, self.columns] - self.center) / self.scale
-        return softmax(Z @ self.weights.T + self.bias, axis=1)
+        return softmax(self.standardised(X) @ self.weights.T + self.bias, axis=1)
+
+    def standardised(
+        self,
+        X: np.ndarray,  # `(n, d)`
+    ) -> np.ndarray:  # `(n, k)`
+        "The columns that are used, with mean 0 and variance 1 over the training rows"
+        return (X[:, self.columns] - self.center) / self.scale
 
 
 LINEAR_CANDIDATES = (50, 10.0), (500, 100.0)  # Number of features, 1/C
@@ -424,8 +430,7 @@ def fit_linear_head(
         none = np.zeros(0)
         return LinearHead(columns, none, none, np.zeros((C, 0)), bias)
     scaler = StandardScaler().fit(X[:, columns])
-    model = LogisticRegression(C=1 / penalty, max_iter=1000)
-    model.fit(scaler.transform(X[:, columns]), y)
+    model = logistic_regression(penalty).fit(scaler.transform(X[:, columns]), y)
     weights = np.zeros((C, len(columns)))
     # Two classes have one row of coefficients
     fitted = linear_fusion((), model)
@@ -590,7 +595,6 @@ class FittedFusion(FittedJoint):
 
     model: FusedJoint  # The configuration
     fusions: Fusions | None = None  # None: the prediction is that of the networks
-    linear_heads: dict  # Modality -> `LinearHead`; none unless asked
 
     def __init__(
         self,
@@ -606,27 +610,27 @@ class FittedFusion(FittedJoint):
         cohort: Cohort,  # The one that the networks learned from
     ):
         "Keep what the inner replicas say about the rows they hold out, and learn the fusion of all heads"
-        self.linear_heads = {}
         if self.model.fusion == 'network':
             return
         heads = collect_heads(self.runs, self.nodes)
         everyone = np.ones((1, len(cohort)), bool)
+        learned: list[dict] = [{}]
         if self.model.linear:
             heads, learned = add_linear_heads(heads, cohort, self.nodes, everyone)
-            self.linear_heads = learned[0]
         self.fusions = self.model.fusions(heads, self.nodes, 0, everyone[0], cohort.y)
+        self.fusions.linear_heads = learned[0]
         self.fusions.of(self.fusions.names(self.nodes))
 
     def predict_group(self, samples, tables):
         "`predict_heads` for samples that have the same modalities"
         heads = super().predict_group(samples, tables)
         heads['network'] = heads['fused']
-        for m, head in self.linear_heads.items():
-            proba = np.full(heads['fused'].shape, np.nan)
-            if m in tables:
-                proba = head.probabilities(tables[m].to_numpy())
-            heads[linear_name(m)] = pd.DataFrame(proba, samples, self.classes)
         if self.fusions is not None:
+            for m, head in self.fusions.linear_heads.items():
+                proba = np.full(heads['fused'].shape, np.nan)
+                if m in tables:
+                    proba = head.probabilities(tables[m].to_numpy())
+                heads[linear_name(m)] = pd.DataFrame(proba, samples, self.classes)
             fused = self.fusions.predict(heads)
             heads['fused'] = pd.DataFrame(fused, samples, self.classes)
         return heads
@@ -648,6 +652,8 @@ def pack_fusions(
     known = np.stack([fusions.known[name] for name in fusions.used()])
     arrays = dict(weights=whole.weights, bias=whole.bias, known=known)
     arrays |= dict(y=fusions.y.astype(np.int64), holder=fusions.holder.astype(np.int64))
+    for number, head in enumerate(fusions.linear_heads.values()):
+        arrays |= {f'linear/{number}/{key}': array for key, array in head._asdict().items()}
     return description, arrays
 
 
@@ -665,4 +671,7 @@ def unpack_fusions(
     fusions = Fusions(modalities, known, arrays['y'], arrays['holder'], *options)
     names = fusions.names(modalities)
     fusions.learned[names] = LinearFusion(names, arrays['weights'], arrays['bias'])
+    for number, m in enumerate(modalities if linear else []):
+        parts = {key: arrays[f'linear/{number}/{key}'] for key in LinearHead._fields}
+        fusions.linear_heads[m] = LinearHead(**parts)
     return fusions

@@ -10,7 +10,7 @@ __all__ = ['gather_held_out', 'held_out_rows', 'current_macro_f1', 'graph_with_g
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -358,6 +358,10 @@ def group_by_modalities(
 # %% ../../nbs/10_joint.ipynb #69a039f7
 class FittedJoint:
     "A `Joint` trained on a whole cohort; it predicts patients who were not in its graph"
+
+    fusions: Any = (
+        None  # Of held-out probabilities, which a model with a fusion of its own learns
+    )
 
     def __init__(
         self,
