@@ -64,6 +64,7 @@ from .core import DataError, first_few, modality_palette
 from .decision import Answer, answer, short_number
 from .evaluation import InnerSelection, calibration_error, cross_validate
 from .study import Imputed, Predicted, SeparateModels, SklearnModel, library_versions
+from .study import mean_imputed
 
 # %% ../nbs/13a_report.ipynb #d5e8c559
 def linear_map(
@@ -675,7 +676,7 @@ def simple_models(
         if presence(cohort, tuple(names)) is None:
             models['logistic regression on all modalities'] = every
         else:
-            models['logistic regression on all modalities, mean imputed'] = Imputed(every)
+            models[mean_imputed('logistic regression on all modalities')] = Imputed(every)
         models['mean of one logistic regression a modality'] = SeparateModels(member)
     return models
 

@@ -5,19 +5,20 @@
 # %% auto #0
 __all__ = ['KEPT', 'SCORE_COLUMNS', 'ANSWER_COLORS', 'all_rows', 'joined_columns', 'feature_ranking', 'strongest_values',
            'with_seed', 'class_shares', 'SklearnModel', 'StrongestFeatures', 'settings_of', 'option_names',
-           'with_options', 'mean_of_present', 'SeparateModels', 'filled', 'Predictor', 'Imputed', 'simple_rivals',
-           'as_model', 'spaces_by_model', 'setting_text', 'code_name', 'attributes', 'plain', 'plain_code',
-           'plain_scalar', 'plain_sequence', 'plain_set', 'plain_mapping', 'plain_partial', 'plain_number',
-           'plain_memory', 'plain_array', 'plain_tensor', 'plain_column', 'plain_table', 'plain_estimator',
-           'plain_module', 'digest', 'cohort_hash', 'block_hash', 'ModuleSource', 'without_docstrings',
-           'imported_names', 'parse_source', 'typed_source', 'is_followed', 'read_source', 'definition_of',
-           'names_used', 'read_definition', 'definition_in_file', 'definition_in_text', 'typed_definition',
-           'code_behind', 'code_in', 'library_versions', 'model_hash', 'holds_rows_out', 'joint_probabilities',
-           'inner_probabilities', 'held_out_scores', 'new_file', 'SharedStages', 'remove_oldest', 'with_memory',
-           'Piece', 'kept', 'result_table', 'fit_piece', 'compute', 'Store', 'MemoryStore', 'notebook_store',
-           'seconds_left', 'readable_time', 'Progress', 'best_settings', 'run_ranks', 'blocks_of', 'engine_code',
-           'declare_pieces', 'rivals_beside', 'spaces_beside', 'Predicted', 'unchanged', 'data_of_pieces', 'Chosen',
-           'complete_repeats', 'read_chosen', 'cost_table', 'not_often', 'draw_study', 'draw_answers', 'Study']
+           'with_options', 'mean_of_present', 'SeparateModels', 'filled', 'Predictor', 'Imputed', 'mean_imputed',
+           'simple_rivals', 'as_model', 'spaces_by_model', 'setting_text', 'code_name', 'attributes', 'plain',
+           'plain_code', 'plain_scalar', 'plain_sequence', 'plain_set', 'plain_mapping', 'plain_partial',
+           'plain_number', 'plain_memory', 'plain_array', 'plain_tensor', 'plain_column', 'plain_table',
+           'plain_estimator', 'plain_module', 'digest', 'cohort_hash', 'block_hash', 'ModuleSource',
+           'without_docstrings', 'imported_names', 'parse_source', 'typed_source', 'is_followed', 'read_source',
+           'definition_of', 'names_used', 'read_definition', 'definition_in_file', 'definition_in_text',
+           'typed_definition', 'code_behind', 'code_in', 'library_versions', 'model_hash', 'holds_rows_out',
+           'joint_probabilities', 'inner_probabilities', 'held_out_scores', 'new_file', 'SharedStages', 'remove_oldest',
+           'with_memory', 'Piece', 'kept', 'result_table', 'fit_piece', 'compute', 'Store', 'MemoryStore',
+           'notebook_store', 'seconds_left', 'readable_time', 'Progress', 'best_settings', 'run_ranks', 'blocks_of',
+           'engine_code', 'declare_pieces', 'rivals_beside', 'spaces_beside', 'Predicted', 'unchanged',
+           'data_of_pieces', 'Chosen', 'complete_repeats', 'read_chosen', 'cost_table', 'not_often', 'draw_study',
+           'draw_answers', 'Study']
 
 # %% ../nbs/12d_study.ipynb #747cd34e
 import ast
@@ -432,6 +433,13 @@ class Imputed:
         return self.member.fit_predict(filled(cohort, self.rule, self.neighbours), folds)
 
 # %% ../nbs/12d_study.ipynb #e2afd2f4
+def mean_imputed(
+    name: str,  # Of a model
+) -> str:
+    "The name of the model where gaps are filled with means first"
+    return f'{name}, mean imputed'
+
+
 def simple_rivals(
     cohort: Cohort,  # Its modalities, numbers of features, and whether samples lack modalities are read
     seed: int = 0,  # Of forests and inner folds
@@ -452,7 +460,7 @@ def simple_rivals(
     if presence(cohort, cohort.modalities) is None:
         rivals['logistic regression, all'] = together, {}
     else:
-        rivals['logistic regression, all, mean imputed'] = Imputed(together), {}
+        rivals[mean_imputed('logistic regression, all')] = Imputed(together), {}
     if len(cohort.modalities) > 1:
         for rule in ('mean', 'stacking'):
             fusion = SeparateModels(member, rule, space, seed=seed)
