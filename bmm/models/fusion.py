@@ -19,7 +19,7 @@ from ..core import DataError, check_choice
 from ..data.cohort import Cohort
 from ..data.splits import Folds
 from .joint import FittedJoint, Joint, gather_held_out, head_probabilities
-from .training import Run, macro_f1
+from .training import Run, macro_f1, weight_tensor
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -40,19 +40,21 @@ class LogPool(ClassifierMixin, BaseEstimator):
         self,
         X,  # `(n, H*C)` log-probabilities, head by head
         y,  # `(n,)` labels; each class occurs
+        sample_weight=None,  # `(n,)` 0 or more; None: every weight is 1
     ) -> 'LogPool':  # The same
         "Learn a weight for each head and a bias for each class"
         self.classes_, codes = np.unique(y, return_inverse=True)
         logs = self._by_head(X)
         n, H, C = logs.shape
-        target = np.eye(C)[codes]
+        weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight)
+        target = np.eye(C)[codes] * weight[:, None]
         start = np.r_[np.full(H, 1 / H), np.zeros(C)]
 
         def objective(parameters):
             "Penalised loss and its gradient"
             weights, bias = parameters[:H], parameters[H:]
             log_p = log_softmax(np.einsum('nhc,h->nc', logs, weights) + bias, axis=1)
-            residual = np.exp(log_p) - target
+            residual = np.exp(log_p) * weight[:, None] - target
             moved = parameters - start
             value = -(log_p * target).sum() + moved @ moved / (2 * self.C)
             of_weights = np.einsum('nhc,nc->h', logs, residual)
@@ -171,6 +173,7 @@ def choose_penalty(
     holder: np.ndarray,  # `(n,)` number of the network that held a row out
     weights: str = 'free',  # As for `fusion_classifier`
     penalties=(100.0, 10.0, 1.0, 0.1),  # To try, greater than 0
+    sample_weight=None,  # `(n,)` weights in fitting; the log loss counts each row once
 ) -> float:
     "The penalty with the smallest log loss on the rows of networks that the classifier has not seen"
     strengths = dict(C=[1 / penalty for penalty in penalties])
@@ -181,7 +184,8 @@ def choose_penalty(
         cv=LeaveOneGroupOut(),
         refit=False,
     )
-    search.fit(logs, y, groups=holder)
+    given = {} if sample_weight is None else dict(sample_weight=sample_weight)
+    search.fit(logs, y, groups=holder, **given)
     return 1 / search.best_params_['C']
 
 # %% ../../nbs/12e_held_out_fusion.ipynb #f1a0c002
@@ -260,20 +264,23 @@ class Fusions:
         heads: str = 'all',  # As for `FusedJoint`
         weights: str = 'free',  # As for `fusion_classifier`
         penalties=(100.0, 10.0, 1.0, 0.1),  # As for `choose_penalty`; one is not chosen
+        sample_weight=None,  # `(n,)` weights of the rows; None: every weight is 1
     ):
         self.modalities = list(modalities)
         self.heads = heads
         self.known = {name: np.asarray(known[name], np.float32) for name in self.used()}
         self.y, self.holder = np.asarray(y), np.asarray(holder)
         self.weights = weights
+        self.sample_weight = sample_weight
         self.shares = np.bincount(self.y) / len(self.y)
         self.learned: dict = {}  # names of heads -> `LinearFusion`
         self.penalty = float(penalties[0])
         names = self.names(self.modalities)
-        rows = self.rows_with(names)
+        rows = self.counted(self.rows_with(names))
         if len(penalties) > 1 and self.learnable(rows):
             choice = stack_logs(self.known, names)[rows], self.y[rows], self.holder[rows]
-            self.penalty = choose_penalty(*choice, weights, penalties)
+            own_weight = self.weight_of(rows)
+            self.penalty = choose_penalty(*choice, weights, penalties, own_weight)
 
     def used(self) -> list:
         "Heads that some fusion looks at"
@@ -298,8 +305,17 @@ class Fusions:
         "Rows that have some heads"
         return np.isfinite(stack_logs(self.known, names)).all(1)
 
+    def counted(self, rows):
+        "Those of some rows whose weight is above 0"
+        return rows if self.sample_weight is None else rows & (self.sample_weight > 0)
+
+    def weight_of(self, rows):
+        "Weights of some rows; None without weights"
+        return None if self.sample_weight is None else self.sample_weight[rows]
+
     def learnable(self, rows):
         "Whether a fusion can be learned on some rows, with any holder left out"
+        rows = self.counted(rows)
         return is_learnable(self.y[rows], self.holder[rows], len(self.shares))
 
     def learn(
@@ -309,8 +325,10 @@ class Fusions:
     ) -> LinearFusion:
         "The fusion of some heads on some rows"
         classifier = fusion_classifier(self.weights, self.penalty)
+        rows = self.counted(rows)
         logs = stack_logs(self.known, names)[rows]
-        return linear_fusion(names, classifier.fit(logs, self.y[rows]))
+        classifier.fit(logs, self.y[rows], sample_weight=self.weight_of(rows))
+        return linear_fusion(names, classifier)
 
     def of(
         self,
@@ -394,12 +412,14 @@ class FusedJoint(Joint):
         group: int,  # Number of the group
         rows: np.ndarray,  # `(N,)` bool: its training fold
         y: np.ndarray,  # `(N,)` class codes; those outside the training fold are not read
+        weight: np.ndarray | None = None,  # `(N,)` sample weights; None: every weight is 1
     ) -> Fusions:
         "The fusions of one training fold"
         source = heads.full if self.fusion == 'training' else heads.held_out
         known = {head: proba[group, rows] for head, proba in source.items()}
         how = self.heads, self.weights, self.penalties
-        return Fusions(modalities, known, y[rows], heads.holder[group, rows], *how)
+        own_weight = None if weight is None else weight[rows]
+        return Fusions(modalities, known, y[rows], heads.holder[group, rows], *how, own_weight)
 
     def fuse(
         self,
@@ -447,9 +467,10 @@ class FusedJoint(Joint):
         self,
         cohort: Cohort,  # All of its samples are learned from
         progress: Callable | None = None,  # As for `Joint.fit`
+        sample_weight=None,  # As for `Joint.fit`; also counts in the fusion
     ) -> 'FittedFusion':
         "Train on a whole cohort, to predict new patients"
-        return FittedFusion(self, cohort, progress)
+        return FittedFusion(self, cohort, progress, sample_weight)
 
 
 def with_fusion(
@@ -473,20 +494,23 @@ class FittedFusion(FittedJoint):
         model: FusedJoint,  # The configuration
         cohort: Cohort,  # All of its samples are learned from
         progress: Callable | None = None,  # As for `Joint.fit`
+        sample_weight=None,  # As for `Joint.fit`
     ):
-        super().__init__(model, cohort, progress)
-        self.learn_fusions(cohort.y)
+        super().__init__(model, cohort, progress, sample_weight)
+        weight = weight_tensor(sample_weight, cohort.samples)
+        self.learn_fusions(cohort.y, None if weight is None else weight.numpy())
 
     def learn_fusions(
         self,
         y: np.ndarray,  # `(N,)` class codes of the cohort
+        weight: np.ndarray | None = None,  # `(N,)` sample weights; None: every weight is 1
     ):
         "Keep what the inner replicas say about the rows they hold out, and learn the fusion of all heads"
         if self.model.fusion == 'network':
             return
         heads = collect_heads(self.runs, self.nodes)
         everyone = np.ones(len(y), bool)
-        self.fusions = self.model.fusions(heads, self.nodes, 0, everyone, y)
+        self.fusions = self.model.fusions(heads, self.nodes, 0, everyone, y, weight)
         self.fusions.of(self.fusions.names(self.nodes))
 
     def predict_group(self, samples, tables):
@@ -514,6 +538,8 @@ def pack_fusions(
     known = np.stack([fusions.known[name] for name in fusions.used()])
     arrays = dict(weights=whole.weights, bias=whole.bias, known=known)
     arrays |= dict(y=fusions.y.astype(np.int64), holder=fusions.holder.astype(np.int64))
+    if fusions.sample_weight is not None:
+        arrays['sample_weight'] = fusions.sample_weight
     return description, arrays
 
 
@@ -530,7 +556,7 @@ def unpack_fusions(
         *([] if heads == 'modalities' else ['fused']),
     ]
     known = dict(zip(used, arrays['known']))
-    options = heads, weights, (penalty,)
+    options = heads, weights, (penalty,), arrays.get('sample_weight')
     fusions = Fusions(modalities, known, arrays['y'], arrays['holder'], *options)
     names = fusions.names(modalities)
     fusions.learned[names] = LinearFusion(names, arrays['weights'], arrays['bias'])
