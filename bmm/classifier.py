@@ -19,7 +19,6 @@ __all__ = ['RULES', 'RESERVED', 'PARAMETER_LIMITS', 'SHARED', 'BLOCK', 'SAVED_ME
 
 # %% ../nbs/13_classifier.ipynb #27f478fa
 import copy
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -254,10 +253,8 @@ def check_class_weight(
     "`DataError` for class weights that are neither None, 'balanced' nor numbers by class"
     if isinstance(class_weight, Mapping):
         for name, value in class_weight.items():
-            remedy = 'give a finite number, 0 or more'
-            check_number(
-                f'class_weight of {name!r}', value, Real, 0, sys.float_info.max, remedy
-            )
+            remedy = 'give a number from 0 to 1e30'
+            check_number(f'class_weight of {name!r}', value, Real, 0, 1e30, remedy)
     elif not (
         class_weight is None or isinstance(class_weight, str) and class_weight == 'balanced'
     ):

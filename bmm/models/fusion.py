@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+from sklearn.model_selection import LeaveOneGroupOut
 
 # %% ../../nbs/12e_held_out_fusion.ipynb #0e418a7c
 class LogPool(ClassifierMixin, BaseEstimator):
@@ -149,11 +149,13 @@ def mean_log_probability(
     classifier,  # Fitted; it knows every class of `y`
     X,  # `(n, H*C)` log-probabilities
     y,  # `(n,)` labels
+    sample_weight=None,  # `(n,)` 0 or more; None: every weight is 1
 ) -> float:  # nats, 0 or less
     "Mean log-probability of the labels"
     proba = classifier.predict_proba(X)
     column = np.searchsorted(classifier.classes_, y)
-    return float(np.log(proba[np.arange(len(y)), column].clip(SMALLEST)).mean())
+    logs = np.log(proba[np.arange(len(y)), column].clip(SMALLEST))
+    return float(np.average(logs, weights=sample_weight))
 
 
 def fusion_classifier(
@@ -173,20 +175,21 @@ def choose_penalty(
     holder: np.ndarray,  # `(n,)` number of the network that held a row out
     weights: str = 'free',  # As for `fusion_classifier`
     penalties=(100.0, 10.0, 1.0, 0.1),  # To try, greater than 0
-    sample_weight=None,  # `(n,)` weights in fitting; the log loss counts each row once
+    sample_weight=None,  # `(n,)` greater than 0; None: every weight is 1
 ) -> float:
     "The penalty with the smallest log loss on the rows of networks that the classifier has not seen"
-    strengths = dict(C=[1 / penalty for penalty in penalties])
-    search = GridSearchCV(
-        fusion_classifier(weights, penalties[0]),
-        strengths,
-        scoring=mean_log_probability,
-        cv=LeaveOneGroupOut(),
-        refit=False,
-    )
-    given = {} if sample_weight is None else dict(sample_weight=sample_weight)
-    search.fit(logs, y, groups=holder, **given)
-    return 1 / search.best_params_['C']
+    weight = np.ones(len(y)) if sample_weight is None else sample_weight
+    splits = list(LeaveOneGroupOut().split(logs, y, holder))
+    scores = []
+    for penalty in penalties:
+        classifier = fusion_classifier(weights, penalty)
+        by_split = []
+        for fit, test in splits:
+            classifier.fit(logs[fit], y[fit], sample_weight=weight[fit])
+            score = mean_log_probability(classifier, logs[test], y[test], weight[test])
+            by_split.append(score)
+        scores.append(np.mean(by_split))
+    return float(penalties[np.argmax(scores)])
 
 # %% ../../nbs/12e_held_out_fusion.ipynb #f1a0c002
 @dataclass(frozen=True)
