@@ -31,8 +31,16 @@ import torch
 from .balance.base import Modulated
 from .balance.bmm import BMM, Distillation, LossWeights
 from .balance.registry import METHODS, make_method, options_of
+from .data.categories import encode_new_tables, encode_training_tables, raw_columns
 from .data.cohort import Cohort, alike_classes, blanks_note, check_names, check_values
-from .data.cohort import first_column_as_ids, id_text, is_anndata, is_mudata, match_ids
+from bmm.data.cohort import (
+    first_column_as_ids,
+    id_text,
+    is_anndata,
+    is_mudata,
+    is_real,
+    match_ids,
+)
 from .data.cohort import plural, present_rows, tables_of, to_numbers, upright
 from .data.compression import Compressor, Rotation
 from .models.fusion import FittedFusion, FusedJoint, with_fusion
@@ -645,6 +653,9 @@ def check_parameters(
     check_choice('rule for gaps, missing =', parameters['missing'], *RULES)
     check_choice('fusion', parameters['fusion'], 'network', 'held-out')
     check_class_weight(parameters['class_weight'])
+    check_choice(
+        'rule for categories, categories =', parameters['categories'], 'error', 'encode'
+    )
     whole = isinstance(seed, Integral) and not isinstance(seed, bool)
     if whole and 0 <= seed < 2**32 or isinstance(seed, (np.random.RandomState, type(None))):
         return
@@ -1277,6 +1288,8 @@ def pack_classifier(
         counts=np.bincount(clf.y_, minlength=len(clf.classes_)).tolist(),
         joint=joint,
     )
+    if clf.categories_:
+        description['categories'] = clf.categories_
     for number, (m, table) in enumerate(clf.ranges_.items()):
         arrays |= at_place(f'ranges/{number}', vars(table))
     if hasattr(clf, 'columns_'):
@@ -1320,6 +1333,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         random_state=0,  # Integer, `RandomState`, or None: different each time
         class_weight=None,  # `'balanced'`, a dict of weights by class, or None: every weight is 1
         missing='error',  # Gaps in a table, at fit and for new samples: `'error'`, `'leave-out'`, or filled by `'median'` or `'neighbours'`
+        categories='error',  # Columns of categories in a dict of tables: `'error'`, or `'encode'` as columns of 0 and 1
         threads=1,  # Of BLAS and torch; more are hardly faster for some hundred samples, and slower on a busy machine
         verbose=False,  # Show a progress bar
     ):
@@ -1343,6 +1357,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.class_weight = class_weight
         self.missing = missing
+        self.categories = categories
         self.threads = threads
         self.verbose = verbose
 
@@ -1360,11 +1375,12 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
                 if hasattr(self, name):  # Of an earlier fit on one table
                     delattr(self, name)
             tables, labels, notes = read_labelled(X, y)
+            tables, encoded = self._encode(X, tables)
             samples, y = labels.index, labels.to_numpy()
             sample_weight = weights_of_tables(X, tables, samples, sample_weight)
         else:
             tables, samples, y = self._read_training_table(X, y)
-            notes = []
+            notes, encoded = [], []
             if sample_weight is not None:
                 given = labels_of_rows(as_frame(X), sample_weight, 'weights', 'sample_weight')
                 sample_weight = np.asarray(given)
@@ -1381,7 +1397,9 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         lacking = lacking_notes(cohort)
         for note in notes + filled + lacking + lowered:
             warnings.warn(note, stacklevel=2)
-        self.notes_ = notes + filled + list(cohort.notes) + lacking + lowered + told + weighed
+        self.notes_ = (
+            notes + filled + list(cohort.notes) + lacking + lowered + told + encoded + weighed
+        )
         self.y_ = cohort.y
         self.tables_ = cohort.modalities
         self.ranges_ = {m: summarise(t, self.missing) for m, t in self.tables_.items()}
@@ -1416,9 +1434,24 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
                 f'The networks diverged: no probability is a number. Lower lr, which is {self.lr}, or scale the tables.'
             )
 
+    def _encode(self, X, tables):
+        "Training tables with categories encoded, on request; notes"
+        self.categories_ = {}
+        if self.categories == 'error' or isinstance(X, Cohort):
+            return tables, []
+        tables, self.categories_, notes = encode_training_tables(tables)
+        return tables, notes
+
     def _read_training_table(self, X, y):
         "Tables, sample ids and labels of one table"
+        self.categories_ = {}
         X = as_frame(X)
+        if self.categories == 'encode' and isinstance(X, pd.DataFrame):
+            text = [name for name, dtype in zip(X, X.dtypes) if not is_real(dtype)]
+            if text:
+                raise DataError(
+                    f"Columns {first_few(text)} are no numbers, and categories are encoded in a dict of tables only: give {{'clinical': table}} instead of the table."
+                )
         y = labels_of_rows(X, y)
         values, y = validate_data(
             self,
@@ -1473,7 +1506,10 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         check_choice('rule for gaps, missing =', self.missing, *RULES)
         reference = self.fitted_.reference
         if holds_tables(X):
-            tables, samples, notes = read_tables(X, features=reference.columns)
+            known = raw_columns(reference.columns, self.categories_)
+            tables, samples, notes = read_tables(X, features=known)
+            tables, unknown = encode_new_tables(tables, self.categories_)
+            notes = notes + unknown
         else:
             tables, samples, notes = self._read_new_table(X)
         if not len(samples):
@@ -1658,6 +1694,7 @@ def unpack_classifier(
     clf.tables_ = {
         m: pd.DataFrame(columns=names, dtype=float) for m, names in reference.columns.items()
     }
+    clf.categories_ = content.get('categories', {})
     clf.ranges_ = {}
     for number, m in enumerate(reference.columns):
         values = of_place(f'ranges/{number}', arrays)
