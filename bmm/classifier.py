@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['RULES', 'RESERVED', 'PARAMETER_LIMITS', 'SHARED', 'BLOCK', 'SAVED_METHODS', 'SAVED_OPTIONS', 'ATTRIBUTES',
            'holds_tables', 'one_spelling', 'read_tables', 'read_obs', 'own_labels', 'labels_by_id',
-           'labels_by_position', 'match_labels', 'read_labelled', 'encode_labels', 'as_frame', 'labels_of_rows',
-           'column_groups', 'split_table', 'side_by_side', 'fill_gaps', 'FittedTable', 'distances', 'summarise',
-           'drift_notes', 'filled_tables', 'training_cohort', 'lacking_notes', 'natural_order', 'in_order_of_names',
+           'labels_by_position', 'match_labels', 'read_labelled', 'encode_labels', 'check_class_weight',
+           'class_weights', 'weights_of_tables', 'combined_weights', 'as_frame', 'labels_of_rows', 'column_groups',
+           'split_table', 'side_by_side', 'fill_gaps', 'FittedTable', 'distances', 'summarise', 'drift_notes',
+           'filled_tables', 'training_cohort', 'lacking_notes', 'natural_order', 'in_order_of_names',
            'check_parameters', 'fit_sizes', 'choose_method', 'choose_features', 'choose_model', 'average_held_out',
            'silenced_probabilities', 'held_out_tables', 'weight_records', 'drop_training_state', 'match_new_table',
            'unmet_tables', 'match_new_tables', 'leave_out', 'in_blocks', 'describe_classes', 'build_classes',
@@ -21,7 +22,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,16 @@ import torch
 from .balance.base import Modulated
 from .balance.bmm import BMM, Distillation, LossWeights
 from .balance.registry import METHODS, make_method, options_of
+from .data.categories import encode_new_tables, encode_training_tables, raw_columns
 from .data.cohort import Cohort, alike_classes, blanks_note, check_names, check_values
-from .data.cohort import first_column_as_ids, id_text, is_anndata, is_mudata, match_ids
+from bmm.data.cohort import (
+    first_column_as_ids,
+    id_text,
+    is_anndata,
+    is_mudata,
+    is_real,
+    match_ids,
+)
 from .data.cohort import plural, present_rows, tables_of, to_numbers, upright
 from .data.compression import Compressor, Rotation
 from .models.fusion import FittedFusion, FusedJoint, with_fusion
@@ -40,7 +49,7 @@ from .models.joint import FittedJoint, Joint, gather_held_out, group_by_modaliti
 from .models.joint import head_probabilities
 from .models.layers import CosineHead, Network
 from .models.rgcn import LIMITS, Z_SCORED, NodeView, Reference, check_options
-from .models.training import Batch, JointTraining, LateFusion, Method
+from .models.training import Batch, JointTraining, LateFusion, Method, match_weights
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.impute import KNNImputer, SimpleImputer
@@ -48,12 +57,13 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from .core import DataError, check_choice, first_few
+from .core import DataError, check_choice, check_number, first_few
 from .evaluation import as_folds
 from .model_files import REFIT, as_json, read_model, short_reason
 from .model_files import write_model
@@ -244,6 +254,84 @@ def encode_labels(
         )
     return classes, codes
 
+# %% ../nbs/13_classifier.ipynb #13a00002
+def check_class_weight(
+    class_weight,  # As for `BalancedClassifier`
+):
+    "`DataError` for class weights that are neither None, 'balanced' nor numbers by class"
+    if isinstance(class_weight, Mapping):
+        for name, value in class_weight.items():
+            remedy = 'give a number from 0 to 1e30'
+            check_number(f'class_weight of {name!r}', value, Real, 0, 1e30, remedy)
+    elif not (
+        class_weight is None or isinstance(class_weight, str) and class_weight == 'balanced'
+    ):
+        raise DataError(
+            f"class_weight is {class_weight!r}: give None, 'balanced', or a dict of numbers by class."
+        )
+
+
+def class_weights(
+    class_weight,  # As for `BalancedClassifier`, checked
+    classes: np.ndarray,  # `(C,)`
+    codes: np.ndarray,  # `(N,)` class codes of the training samples
+) -> np.ndarray:  # `(C,)`, 0 or more
+    "Weight of each class, 1 for a class that a dict leaves out; `DataError` for a class that is not there"
+    if class_weight is None:
+        return np.ones(len(classes))
+    if not isinstance(class_weight, Mapping):
+        return compute_class_weight('balanced', classes=np.arange(len(classes)), y=codes)
+    known = classes.tolist()
+    unknown = [name for name in class_weight if name not in known]
+    if unknown:
+        raise DataError(
+            f'class_weight names {first_few(map(repr, unknown))}, and the classes are {first_few(map(repr, known))}: name classes as the labels do.'
+        )
+    return np.array([float(class_weight.get(name, 1)) for name in known])
+
+
+def weights_of_tables(
+    X,  # Several tables, as given to `fit`
+    tables: dict,  # Modality -> DataFrame, as read
+    samples: pd.Index,  # Of the tables
+    sample_weight,  # As given to `fit`
+):  # Series, dict, or numbers in the order of `samples`
+    "The weights as given; `DataError` for an array if the tables have different rows"
+    if sample_weight is None or isinstance(sample_weight, (pd.Series, Mapping)):
+        return sample_weight
+    if isinstance(X, Cohort) or all(t.index.equals(samples) for t in tables.values()):
+        return sample_weight
+    raise DataError(
+        'The tables have different rows, so an array of weights cannot be matched: give sample_weight as a Series by sample id.'
+    )
+
+
+def combined_weights(
+    sample_weight,  # As for `match_weights`, or None
+    class_weight,  # As for `BalancedClassifier`, checked
+    samples: pd.Index,  # `(N,)`
+    classes: np.ndarray,  # `(C,)`
+    codes: np.ndarray,  # `(N,)` class codes
+) -> tuple[pd.Series | None, list]:  # Weight of each sample, None without weights; notes
+    "Weights of samples times those of their classes; `DataError` if fewer than two classes have any"
+    if sample_weight is None and class_weight is None:
+        return None, []
+    weights = class_weights(class_weight, classes, codes)[codes]
+    if sample_weight is not None:
+        weights = weights * match_weights(sample_weight, samples)
+    counted = np.unique(codes[weights > 0])
+    if len(counted) < 2:
+        named = first_few(classes[counted]) or 'none'
+        raise DataError(
+            f'Samples of weight above 0 are of one class only ({named}): give samples of another class a weight too.'
+        )
+    relative = weights / weights.mean()
+    note = (
+        f'weights from {relative.min():.3g} to {relative.max():.3g} times their mean: losses count samples by weight; '
+        'grades, held-out scores and the graph count each sample once'
+    )
+    return pd.Series(weights, samples), [note]
+
 # %% ../nbs/13_classifier.ipynb #d5944088
 def as_frame(
     X,  # One table, as given to `fit`
@@ -261,9 +349,11 @@ def as_frame(
 
 def labels_of_rows(
     X,  # One table, as given to `fit`
-    y,  # Labels as given to `fit`
+    y,  # Labels or weights as given to `fit`
+    what: str = 'labels',  # What they are called in the message
+    argument: str = 'y',  # Of `fit`
 ):  # Labels in the order of the rows
-    "Labels of one table, by id if both have ids; `DataError` if these do not fit"
+    "Labels or weights of one table, by id if both have ids; `DataError` if these do not fit"
     y = pd.Series(y) if isinstance(y, Mapping) else y
     if not isinstance(X, pd.DataFrame) or not isinstance(y, pd.Series):
         return y
@@ -277,8 +367,8 @@ def labels_of_rows(
     if (place >= 0).all() and not any(counted):
         return y.iloc[place]
     raise DataError(
-        f'The rows of the table are {first_few(map(repr, ids), 3)} and the labels are of {first_few(map(repr, known), 3)}: '
-        'give both the same ids, or the labels in the order of the rows as an array, y.to_numpy().'
+        f'The rows of the table are {first_few(map(repr, ids), 3)} and the {what} are of {first_few(map(repr, known), 3)}: '
+        f'give both the same ids, or the {what} in the order of the rows as an array, {argument}.to_numpy().'
     )
 
 # %% ../nbs/13_classifier.ipynb #a45e3601
@@ -562,6 +652,10 @@ def check_parameters(
         )
     check_choice('rule for gaps, missing =', parameters['missing'], *RULES)
     check_choice('fusion', parameters['fusion'], 'stacked', 'held-out', 'network')
+    check_class_weight(parameters['class_weight'])
+    check_choice(
+        'rule for categories, categories =', parameters['categories'], 'error', 'encode'
+    )
     whole = isinstance(seed, Integral) and not isinstance(seed, bool)
     if whole and 0 <= seed < 2**32 or isinstance(seed, (np.random.RandomState, type(None))):
         return
@@ -1184,6 +1278,8 @@ def pack_classifier(
     parameters = clf.get_params(deep=False)
     if isinstance(parameters['method'], Method):
         parameters['method'] = describe_method(parameters['method'])
+    if isinstance(parameters['class_weight'], Mapping):  # Keys of JSON are text
+        parameters['class_weight'] = list(parameters['class_weight'].items())
     if not isinstance(parameters['random_state'], Integral):
         parameters['random_state'] = clf.fitted_.model.seed  # The seed that was drawn
     description = dict(
@@ -1192,6 +1288,8 @@ def pack_classifier(
         counts=np.bincount(clf.y_, minlength=len(clf.classes_)).tolist(),
         joint=joint,
     )
+    if clf.categories_:
+        description['categories'] = clf.categories_
     for number, (m, table) in enumerate(clf.ranges_.items()):
         arrays |= at_place(f'ranges/{number}', vars(table))
     if hasattr(clf, 'columns_'):
@@ -1233,7 +1331,9 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         inner=5,  # Parts of the training samples that are held out in turn, for early stopping and grades; 2 or more
         seeds=3,  # Networks whose probabilities are averaged
         random_state=0,  # Integer, `RandomState`, or None: different each time
+        class_weight=None,  # `'balanced'`, a dict of weights by class, or None: every weight is 1
         missing='error',  # Gaps in a table, at fit and for new samples: `'error'`, `'leave-out'`, or filled by `'median'` or `'neighbours'`
+        categories='error',  # Columns of categories in a dict of tables: `'error'`, or `'encode'` as columns of 0 and 1
         threads=1,  # Of BLAS and torch; more are hardly faster for some hundred samples, and slower on a busy machine
         verbose=False,  # Show a progress bar
     ):
@@ -1255,7 +1355,9 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         self.inner = inner
         self.seeds = seeds
         self.random_state = random_state
+        self.class_weight = class_weight
         self.missing = missing
+        self.categories = categories
         self.threads = threads
         self.verbose = verbose
 
@@ -1263,6 +1365,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         self,
         X,  # Dict of tables, `Cohort`, MuData, AnnData, DataFrame or `(N, d)` array
         y=None,  # Labels of any type: by sample id, or in the order of the rows
+        sample_weight=None,  # Finite numbers, 0 or more: by sample id, or in the order of the rows; None: every weight is 1
     ) -> 'BalancedClassifier':
         "Train on all samples; they may lack modalities. `DataError` for input that cannot be used"
         parameters = self.get_params(deep=False)
@@ -1272,11 +1375,19 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
                 if hasattr(self, name):  # Of an earlier fit on one table
                     delattr(self, name)
             tables, labels, notes = read_labelled(X, y)
+            tables, encoded = self._encode(X, tables)
             samples, y = labels.index, labels.to_numpy()
+            sample_weight = weights_of_tables(X, tables, samples, sample_weight)
         else:
             tables, samples, y = self._read_training_table(X, y)
-            notes = []
+            notes, encoded = [], []
+            if sample_weight is not None:
+                given = labels_of_rows(as_frame(X), sample_weight, 'weights', 'sample_weight')
+                sample_weight = np.asarray(given)
         self.classes_, codes = encode_labels(y)
+        weight, weighed = combined_weights(
+            sample_weight, self.class_weight, samples, self.classes_, codes
+        )
         tables, filled = filled_tables(tables, self.missing)
         cohort = training_cohort(X, tables, samples, codes, self.classes_)
         cohort = in_order_of_names(cohort)
@@ -1286,16 +1397,18 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         lacking = lacking_notes(cohort)
         for note in notes + filled + lacking + lowered:
             warnings.warn(note, stacklevel=2)
-        self.notes_ = notes + filled + list(cohort.notes) + lacking + lowered + told
+        self.notes_ = (
+            notes + filled + list(cohort.notes) + lacking + lowered + told + encoded + weighed
+        )
         self.y_ = cohort.y
         self.tables_ = cohort.modalities
         self.ranges_ = {m: summarise(t, self.missing) for m, t in self.tables_.items()}
         self.samples_ = cohort.samples
         with threadpool_limits(self.threads):
-            self._train(model, cohort)
+            self._train(model, cohort, weight)
         return self
 
-    def _train(self, model, cohort):
+    def _train(self, model, cohort, weight):
         "Train the networks, and keep the records of the training samples"
         bar = tqdm(
             total=2 + model.seeds, disable=not self.verbose, desc='features and network'
@@ -1306,7 +1419,7 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
             bar.set_description(f'network {network + 1} of {model.seeds}')
 
         with bar:
-            self.fitted_ = model.fit(cohort, progress)
+            self.fitted_ = model.fit(cohort, progress, weight)
             bar.update()
             bar.set_description('held-out samples')
             self.held_out_, self.silenced_ = held_out_tables(
@@ -1321,9 +1434,24 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
                 f'The networks diverged: no probability is a number. Lower lr, which is {self.lr}, or scale the tables.'
             )
 
+    def _encode(self, X, tables):
+        "Training tables with categories encoded, on request; notes"
+        self.categories_ = {}
+        if self.categories == 'error' or isinstance(X, Cohort):
+            return tables, []
+        tables, self.categories_, notes = encode_training_tables(tables)
+        return tables, notes
+
     def _read_training_table(self, X, y):
         "Tables, sample ids and labels of one table"
+        self.categories_ = {}
         X = as_frame(X)
+        if self.categories == 'encode' and isinstance(X, pd.DataFrame):
+            text = [name for name, dtype in zip(X, X.dtypes) if not is_real(dtype)]
+            if text:
+                raise DataError(
+                    f"Columns {first_few(text)} are no numbers, and categories are encoded in a dict of tables only: give {{'clinical': table}} instead of the table."
+                )
         y = labels_of_rows(X, y)
         values, y = validate_data(
             self,
@@ -1378,7 +1506,10 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         check_choice('rule for gaps, missing =', self.missing, *RULES)
         reference = self.fitted_.reference
         if holds_tables(X):
-            tables, samples, notes = read_tables(X, features=reference.columns)
+            known = raw_columns(reference.columns, self.categories_)
+            tables, samples, notes = read_tables(X, features=known)
+            tables, unknown = encode_new_tables(tables, self.categories_)
+            notes = notes + unknown
         else:
             tables, samples, notes = self._read_new_table(X)
         if not len(samples):
@@ -1547,6 +1678,8 @@ def unpack_classifier(
     parameters = content['parameters']
     if isinstance(parameters['method'], dict):
         parameters = parameters | dict(method=build_method(parameters['method']))
+    if isinstance(parameters.get('class_weight'), list):
+        parameters = parameters | dict(class_weight=dict(parameters['class_weight']))
     clf = BalancedClassifier(**parameters | dict(hidden=tuple(parameters['hidden'])))
     clf.classes_ = build_classes(content['classes'])
     saved = SavedFusion if 'fusions' in content['joint'] else SavedJoint
@@ -1561,6 +1694,7 @@ def unpack_classifier(
     clf.tables_ = {
         m: pd.DataFrame(columns=names, dtype=float) for m, names in reference.columns.items()
     }
+    clf.categories_ = content.get('categories', {})
     clf.ranges_ = {}
     for number, m in enumerate(reference.columns):
         values = of_place(f'ranges/{number}', arrays)

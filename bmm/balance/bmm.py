@@ -214,6 +214,7 @@ def stage_key(run, method, depends_on) -> str:
             None if batch.present is None else batch.present.numpy(),
             getattr(batch.graph, 'receive', None),
             [x.numpy() for x in batch.x],
+            None if batch.weight is None else batch.weight.numpy(),
         ]
     )
 

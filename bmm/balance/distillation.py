@@ -19,7 +19,7 @@ from ..data.splits import Folds
 from ..information.learning_state import low_information_bound
 from ..information.mutual_information import MIEstimate, mutual_information
 from ..models.rgcn import RGCN, node_features, samples_with
-from ..models.training import Batch, Method, cross_entropy, masked_mean
+from ..models.training import Batch, Method, cross_entropy, masked_mean, total_weight
 from sklearn.metrics import f1_score
 
 from ..core import DataError, check_choice
@@ -61,11 +61,12 @@ def distillation_terms(
     distance = ((h_student - h_teacher) ** 2).mean(1)
 
     CE = cross_entropy(student, batch)
-    KL = masked_mean(divergence, nodes)
-    RE = masked_mean(distance, nodes)
+    KL = masked_mean(divergence, nodes, batch.weight)
+    RE = masked_mean(distance, nodes, batch.weight)
     if reduction == 'sum':
-        n = nodes.sum(1)
-        return DistillationTerms(CE * batch.mask.sum(1), KL * n, RE * n)
+        n = total_weight(nodes, batch.weight)
+        n_labelled = total_weight(batch.mask, batch.weight)
+        return DistillationTerms(CE * n_labelled, KL * n, RE * n)
     return DistillationTerms(CE, KL, RE)
 
 # %% ../../nbs/09_distillation.ipynb #6119facd

@@ -20,10 +20,13 @@ def class_frequencies(
     y: torch.Tensor,  # `(N,)` or `(R, N)` class codes
     mask: torch.Tensor,  # `(R, N)` bool: samples that count
     C: int,  # Number of classes
+    weight: torch.Tensor
+    | None = None,  # `(N,)` or `(R, N)` sample weights; None: every weight is 1
 ) -> torch.Tensor:  # `(R, C)`, rows sum to 1
-    "Relative frequency of each class"
+    "Relative frequency of each class, or its share of the weights"
     labels = y.expand(len(mask), -1)
-    count = torch.zeros(len(mask), C).scatter_add_(1, labels, mask.float())
+    counted = mask.float() if weight is None else mask * weight
+    count = torch.zeros(len(mask), C).scatter_add_(1, labels, counted)
     return count / count.sum(1, keepdim=True)
 
 
@@ -160,7 +163,8 @@ class BIO(Recorded):
         super().setup(run)
         self.log_prior = None
         if self.prior == 'empirical':
-            frequencies = class_frequencies(run.batch.y, run.batch.mask, run.C)
+            own = run.batch.y, run.batch.mask, run.C
+            frequencies = class_frequencies(*own, run.batch.weight)
             self.log_prior = frequencies.log().unsqueeze(2)
 
     def adjusted(self, out):

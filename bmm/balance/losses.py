@@ -210,7 +210,7 @@ def training_and_validation_losses(
     measuring = Output([], [logits[rows] for logits in out.uni], out.fused[rows])
     losses = []
     for mask in (run.batch.mask, run.valid):
-        batch = Batch([], run.batch.y, mask[rows], run.batch.graph)
+        batch = Batch([], run.batch.y, mask[rows], run.batch.graph, weight=run.batch.weight)
         losses.append(within_group(all_losses(measuring, batch), run))
     return torch.stack(losses)
 

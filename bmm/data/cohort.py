@@ -152,7 +152,10 @@ def read_numbers(
         feature = bad.any().idxmax()
         sample = bad[feature].idxmax()
         cell = text.loc[bad[feature], feature].iloc[0]
-        remedy = 'correct them, leave them empty, or leave the column out'
+        remedy = (
+            'correct them, leave them empty, or leave the column out; '
+            "BalancedClassifier(categories='encode') encodes categories"
+        )
         if DECIMAL_COMMA.fullmatch(str(cell).strip()):
             remedy = 'write a decimal point instead of a comma, and nothing between thousands'
         raise DataError(

@@ -23,11 +23,11 @@ from ..data.splits import Folds
 from ..evaluation import anova_f, logistic_regression
 from .joint import FittedJoint, Joint, gather_held_out, head_probabilities
 from .rgcn import own_cohort, samples_with
-from .training import Run, macro_f1
+from .training import Run, macro_f1, weight_tensor
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.preprocessing import StandardScaler
 
 # %% ../../nbs/12e_held_out_fusion.ipynb #0e418a7c
@@ -44,19 +44,21 @@ class LogPool(ClassifierMixin, BaseEstimator):
         self,
         X,  # `(n, H*C)` log-probabilities, head by head
         y,  # `(n,)` labels; each class occurs
+        sample_weight=None,  # `(n,)` 0 or more; None: every weight is 1
     ) -> 'LogPool':  # The same
         "Learn a weight for each head and a bias for each class"
         self.classes_, codes = np.unique(y, return_inverse=True)
         logs = self._by_head(X)
         n, H, C = logs.shape
-        target = np.eye(C)[codes]
+        weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight)
+        target = np.eye(C)[codes] * weight[:, None]
         start = np.r_[np.full(H, 1 / H), np.zeros(C)]
 
         def objective(parameters):
             "Penalised loss and its gradient"
             weights, bias = parameters[:H], parameters[H:]
             log_p = log_softmax(np.einsum('nhc,h->nc', logs, weights) + bias, axis=1)
-            residual = np.exp(log_p) - target
+            residual = np.exp(log_p) * weight[:, None] - target
             moved = parameters - start
             value = -(log_p * target).sum() + moved @ moved / (2 * self.C)
             of_weights = np.einsum('nhc,nc->h', logs, residual)
@@ -151,11 +153,13 @@ def mean_log_probability(
     classifier,  # Fitted; it knows every class of `y`
     X,  # `(n, H*C)` log-probabilities
     y,  # `(n,)` labels
+    sample_weight=None,  # `(n,)` 0 or more; None: every weight is 1
 ) -> float:  # nats, 0 or less
     "Mean log-probability of the labels"
     proba = classifier.predict_proba(X)
     column = np.searchsorted(classifier.classes_, y)
-    return float(np.log(proba[np.arange(len(y)), column].clip(SMALLEST)).mean())
+    logs = np.log(proba[np.arange(len(y)), column].clip(SMALLEST))
+    return float(np.average(logs, weights=sample_weight))
 
 
 def fusion_classifier(
@@ -175,18 +179,21 @@ def choose_penalty(
     holder: np.ndarray,  # `(n,)` number of the network that held a row out
     weights: str = 'free',  # As for `fusion_classifier`
     penalties=(100.0, 10.0, 1.0, 0.1),  # To try, greater than 0
+    sample_weight=None,  # `(n,)` greater than 0; None: every weight is 1
 ) -> float:
     "The penalty with the smallest log loss on the rows of networks that the classifier has not seen"
-    strengths = dict(C=[1 / penalty for penalty in penalties])
-    search = GridSearchCV(
-        fusion_classifier(weights, penalties[0]),
-        strengths,
-        scoring=mean_log_probability,
-        cv=LeaveOneGroupOut(),
-        refit=False,
-    )
-    search.fit(logs, y, groups=holder)
-    return 1 / search.best_params_['C']
+    weight = np.ones(len(y)) if sample_weight is None else sample_weight
+    splits = list(LeaveOneGroupOut().split(logs, y, holder))
+    scores = []
+    for penalty in penalties:
+        classifier = fusion_classifier(weights, penalty)
+        by_split = []
+        for fit, test in splits:
+            classifier.fit(logs[fit], y[fit], sample_weight=weight[fit])
+            score = mean_log_probability(classifier, logs[test], y[test], weight[test])
+            by_split.append(score)
+        scores.append(np.mean(by_split))
+    return float(penalties[np.argmax(scores)])
 
 # %% ../../nbs/12e_held_out_fusion.ipynb #f1a0c002
 @dataclass(frozen=True)
@@ -284,6 +291,7 @@ class Fusions:
         weights: str = 'free',  # As for `fusion_classifier`
         penalties=(100.0, 10.0, 1.0, 0.1),  # As for `choose_penalty`; one is not chosen
         linear: bool = False,  # As for `FusedJoint`
+        sample_weight=None,  # `(n,)` weights of the rows; None: every weight is 1
     ):
         self.modalities = list(modalities)
         self.heads = heads
@@ -292,14 +300,16 @@ class Fusions:
         self.known = {name: np.asarray(known[name], np.float32) for name in self.used()}
         self.y, self.holder = np.asarray(y), np.asarray(holder)
         self.weights = weights
+        self.sample_weight = sample_weight
         self.shares = np.bincount(self.y) / len(self.y)
         self.learned: dict = {}  # names of heads -> `LinearFusion`
         self.penalty = float(penalties[0])
         names = self.names(self.modalities)
-        rows = self.rows_with(names)
+        rows = self.counted(self.rows_with(names))
         if len(penalties) > 1 and self.learnable(rows):
             choice = stack_logs(self.known, names)[rows], self.y[rows], self.holder[rows]
-            self.penalty = choose_penalty(*choice, weights, penalties)
+            own_weight = self.weight_of(rows)
+            self.penalty = choose_penalty(*choice, weights, penalties, own_weight)
 
     def used(self) -> list:
         "Heads that some fusion looks at"
@@ -321,8 +331,17 @@ class Fusions:
         "Rows that have some heads"
         return np.isfinite(stack_logs(self.known, names)).all(1)
 
+    def counted(self, rows):
+        "Those of some rows whose weight is above 0"
+        return rows if self.sample_weight is None else rows & (self.sample_weight > 0)
+
+    def weight_of(self, rows):
+        "Weights of some rows; None without weights"
+        return None if self.sample_weight is None else self.sample_weight[rows]
+
     def learnable(self, rows):
         "Whether a fusion can be learned on some rows, with any holder left out"
+        rows = self.counted(rows)
         return is_learnable(self.y[rows], self.holder[rows], len(self.shares))
 
     def learn(
@@ -332,8 +351,10 @@ class Fusions:
     ) -> LinearFusion:
         "The fusion of some heads on some rows"
         classifier = fusion_classifier(self.weights, self.penalty)
+        rows = self.counted(rows)
         logs = stack_logs(self.known, names)[rows]
-        return linear_fusion(names, classifier.fit(logs, self.y[rows]))
+        classifier.fit(logs, self.y[rows], sample_weight=self.weight_of(rows))
+        return linear_fusion(names, classifier)
 
     def of(
         self,
@@ -418,8 +439,12 @@ def fit_linear_head(
     C: int,  # Number of classes
     strongest: int,  # Features to use; columns that do not vary are left out
     penalty: float,  # 1/C of the logistic regression, greater than 0
+    sample_weight: np.ndarray | None = None,  # `(n,)`, of its loss; None: every weight is 1
 ) -> LinearHead:
     "Fit one; with fewer than two classes or no feature, it gives the shares of the classes"
+    if sample_weight is not None:
+        counted = sample_weight > 0
+        X, y, sample_weight = X[counted], y[counted], sample_weight[counted]
     counts = np.bincount(y, minlength=C)
     with np.errstate(divide='ignore'):
         bias = np.log(counts) if len(y) else np.zeros(C)
@@ -430,7 +455,8 @@ def fit_linear_head(
         none = np.zeros(0)
         return LinearHead(columns, none, none, np.zeros((C, 0)), bias)
     scaler = StandardScaler().fit(X[:, columns])
-    model = logistic_regression(penalty).fit(scaler.transform(X[:, columns]), y)
+    model = logistic_regression(penalty)
+    model.fit(scaler.transform(X[:, columns]), y, sample_weight)
     weights = np.zeros((C, len(columns)))
     # Two classes have one row of coefficients
     fitted = linear_fusion((), model)
@@ -443,19 +469,23 @@ def choose_linear_head(
     y: np.ndarray,  # `(n,)` class codes
     holder: np.ndarray,  # `(n,)` number of the network that held a row out
     C: int,  # Number of classes
+    sample_weight: np.ndarray | None = None,  # `(n,)`; None: every weight is 1
 ) -> tuple[LinearHead, np.ndarray]:  # Fitted on all rows, and `(n, C)` of rows while held out
     "The candidate with the smallest held-out log loss"
+    weight = np.ones(len(y)) if sample_weight is None else sample_weight
     crossed, losses = [], []
     for strongest, penalty in LINEAR_CANDIDATES:
         held_out = np.zeros((len(y), C))
         for number in np.unique(holder):
             own = holder == number
-            head = fit_linear_head(X[~own], y[~own], C, strongest, penalty)
+            head = fit_linear_head(X[~own], y[~own], C, strongest, penalty, weight[~own])
             held_out[own] = head.probabilities(X[own])
         crossed.append(held_out)
-        losses.append(-np.log(held_out[np.arange(len(y)), y].clip(SMALLEST)).sum())
+        log_p = np.log(held_out[np.arange(len(y)), y].clip(SMALLEST))
+        losses.append(-(weight * log_p).sum())
     best = int(np.argmin(losses))
-    return fit_linear_head(X, y, C, *LINEAR_CANDIDATES[best]), crossed[best]
+    head = fit_linear_head(X, y, C, *LINEAR_CANDIDATES[best], weight)
+    return head, crossed[best]
 
 
 def add_linear_heads(
@@ -463,6 +493,7 @@ def add_linear_heads(
     cohort: Cohort,  # The same N samples
     modalities,  # M names
     rows: np.ndarray,  # `(G, N)` bool: training folds; labels of other rows are not read
+    sample_weight: np.ndarray | None = None,  # `(N,)`; None: every weight is 1
 ) -> tuple[Heads, list[dict]]:  # All heads, and of each group: modality -> `LinearHead`
     "Put a logistic regression of each modality beside the heads of the networks"
     G, N, C = len(rows), len(cohort), len(cohort.classes)
@@ -478,7 +509,8 @@ def add_linear_heads(
             own = fold & has
             fit = own[has]
             parts = X[fit], cohort.y[own], heads.holder[group, own]
-            head, held_out[name][group, own] = choose_linear_head(*parts, C)
+            weight = None if sample_weight is None else sample_weight[own]
+            head, held_out[name][group, own] = choose_linear_head(*parts, C, weight)
             full[name][group, has] = head.probabilities(X)
             learned[group][m] = head
     return Heads(full, held_out, heads.holder), learned
@@ -517,12 +549,14 @@ class FusedJoint(Joint):
         group: int,  # Number of the group
         rows: np.ndarray,  # `(N,)` bool: its training fold
         y: np.ndarray,  # `(N,)` class codes; those outside the training fold are not read
+        weight: np.ndarray | None = None,  # `(N,)` sample weights; None: every weight is 1
     ) -> Fusions:
         "The fusions of one training fold"
         source = heads.full if self.fusion == 'training' else heads.held_out
         known = {head: proba[group, rows] for head, proba in source.items()}
         how = self.heads, self.weights, self.penalties, self.linear
-        return Fusions(modalities, known, y[rows], heads.holder[group, rows], *how)
+        own_weight = None if weight is None else weight[rows]
+        return Fusions(modalities, known, y[rows], heads.holder[group, rows], *how, own_weight)
 
     def fuse(
         self,
@@ -575,9 +609,10 @@ class FusedJoint(Joint):
         self,
         cohort: Cohort,  # All of its samples are learned from
         progress: Callable | None = None,  # As for `Joint.fit`
+        sample_weight=None,  # As for `Joint.fit`; also counts in the fusion
     ) -> 'FittedFusion':
         "Train on a whole cohort, to predict new patients"
-        return FittedFusion(self, cohort, progress)
+        return FittedFusion(self, cohort, progress, sample_weight)
 
 
 def with_fusion(
@@ -601,13 +636,16 @@ class FittedFusion(FittedJoint):
         model: FusedJoint,  # The configuration
         cohort: Cohort,  # All of its samples are learned from
         progress: Callable | None = None,  # As for `Joint.fit`
+        sample_weight=None,  # As for `Joint.fit`
     ):
-        super().__init__(model, cohort, progress)
-        self.learn_fusions(cohort)
+        super().__init__(model, cohort, progress, sample_weight)
+        weight = weight_tensor(sample_weight, cohort.samples)
+        self.learn_fusions(cohort, None if weight is None else weight.numpy())
 
     def learn_fusions(
         self,
         cohort: Cohort,  # The one that the networks learned from
+        weight: np.ndarray | None = None,  # `(N,)` sample weights; None: every weight is 1
     ):
         "Keep what the inner replicas say about the rows they hold out, and learn the fusion of all heads"
         if self.model.fusion == 'network':
@@ -616,8 +654,9 @@ class FittedFusion(FittedJoint):
         everyone = np.ones((1, len(cohort)), bool)
         learned: list[dict] = [{}]
         if self.model.linear:
-            heads, learned = add_linear_heads(heads, cohort, self.nodes, everyone)
-        self.fusions = self.model.fusions(heads, self.nodes, 0, everyone[0], cohort.y)
+            heads, learned = add_linear_heads(heads, cohort, self.nodes, everyone, weight)
+        how = self.nodes, 0, everyone[0], cohort.y, weight
+        self.fusions = self.model.fusions(heads, *how)
         self.fusions.linear_heads = learned[0]
         self.fusions.of(self.fusions.names(self.nodes))
 
@@ -654,6 +693,8 @@ def pack_fusions(
     arrays |= dict(y=fusions.y.astype(np.int64), holder=fusions.holder.astype(np.int64))
     for number, head in enumerate(fusions.linear_heads.values()):
         arrays |= {f'linear/{number}/{key}': array for key, array in head._asdict().items()}
+    if fusions.sample_weight is not None:
+        arrays['sample_weight'] = fusions.sample_weight
     return description, arrays
 
 
@@ -665,7 +706,7 @@ def unpack_fusions(
     modalities, heads, weights, penalty, linear = (
         content[name] for name in ('modalities', 'heads', 'weights', 'penalty', 'linear')
     )
-    options = heads, weights, (penalty,), linear
+    options = heads, weights, (penalty,), linear, arrays.get('sample_weight')
     used = heads_in_use(modalities, heads, linear)
     known = dict(zip(used, arrays['known']))
     fusions = Fusions(modalities, known, arrays['y'], arrays['holder'], *options)

@@ -21,6 +21,7 @@ from ..graph.patient_graph import PatientGraph
 from .layers import Network, Output, PartialGraph
 from .rgcn import RGCN, Reference, presence, replica_seeds, single_fold
 from .training import Batch, JointTraining, Method, Run, macro_f1, train
+from .training import weight_tensor
 
 from ..core import DataError, check_choice, first_few
 
@@ -263,6 +264,7 @@ class Joint(RGCN):
         X: list,  # Per modality: features `(d, N)`, or `(len(which), d, N)`
         graph: PatientGraph,  # Of all samples; one for all replicas, or one each
         network: int = 0,  # Number of the network that is averaged; part of its seed
+        weight: torch.Tensor | None = None,  # `(N,)` sample weights; None: every weight is 1
     ) -> Run:
         "Train replicas and their inner ones by a copy of the method"
         train_mask, valid, group, seeds = add_inner_replicas(
@@ -276,7 +278,9 @@ class Joint(RGCN):
         own_graphs = graph_with_gaps(
             graph, present, nodes, cohort.samples, train_mask, self.absent
         )
-        batch = Batch(X, torch.tensor(cohort.y), torch.tensor(train_mask), own_graphs)
+        batch = Batch(
+            X, torch.tensor(cohort.y), torch.tensor(train_mask), own_graphs, weight=weight
+        )
         method = copy.deepcopy(self.method)
         net = Network(
             [x.shape[-2] for x in X],
@@ -304,9 +308,10 @@ class Joint(RGCN):
         cohort: Cohort,  # All of its samples are learned from
         progress: Callable
         | None = None,  # Called with the number of each network before it is trained
+        sample_weight=None,  # Weights of the samples, as for `match_weights`; None: every weight is 1
     ) -> 'FittedJoint':
-        "Train on a whole cohort, to predict new patients"
-        return FittedJoint(self, cohort, progress)
+        "Train on a whole cohort, to predict new patients; `DataError` names samples without a usable weight"
+        return FittedJoint(self, cohort, progress, sample_weight)
 
     def node_and_edge_modalities(self, cohort):
         "Modalities at the nodes and of the edges; all at the nodes if none are named"
@@ -368,6 +373,7 @@ class FittedJoint:
         model: Joint,  # The configuration
         cohort: Cohort,  # All of its samples are learned from
         progress: Callable | None = None,  # As for `Joint.fit`
+        sample_weight=None,  # As for `Joint.fit`
     ):
         self.model, self.classes = model, cohort.classes
         self.reference = Reference(model, cohort)
@@ -377,12 +383,13 @@ class FittedJoint:
         if (present := presence(cohort, self.nodes)) is not None:
             self.present = present
         fold = single_fold(cohort)
+        weight = weight_tensor(sample_weight, cohort.samples)
         self.runs = []
         for network in range(model.seeds):
             if progress is not None:
                 progress(network)
             graph = self.reference.graph()
-            run = model.train_joint(cohort, fold, np.arange(1), self.x, graph, network)
+            run = model.train_joint(cohort, fold, np.arange(1), self.x, graph, network, weight)
             self.runs.append(run)
 
     def predict_proba(

@@ -26,7 +26,7 @@ from ..graph.patient_graph import PatientGraph, edge_weights, extend_graph
 from ..graph.patient_graph import normalise_adjacency, select_edges
 from ..graph.snf import FORMS, SNF, feature_scale
 from .layers import Network
-from .training import Batch, train
+from .training import Batch, train, weight_tensor
 
 from ..core import DataError, check_choice, check_number, first_few
 
@@ -508,9 +508,13 @@ class RGCN:
     def __post_init__(self):
         check_options(vars(self))
 
-    def fit(self, cohort: Cohort) -> 'FittedRGCN':
+    def fit(
+        self,
+        cohort: Cohort,  # All of its samples are training samples
+        sample_weight=None,  # Weights of the samples, as for `match_weights`; None: every weight is 1
+    ) -> 'FittedRGCN':
         "Train on a whole cohort, for the prediction of new samples"
-        return FittedRGCN(self, cohort)
+        return FittedRGCN(self, cohort, sample_weight)
 
     def fit_predict(
         self,
@@ -781,6 +785,7 @@ class FittedRGCN:
         self,
         model: RGCN,  # The configuration
         cohort: Cohort,  # All of its samples are training samples; they may lack modalities
+        sample_weight=None,  # As for `RGCN.fit`
     ):
         self.model = model
         self.classes = cohort.classes
@@ -794,6 +799,7 @@ class FittedRGCN:
             torch.tensor(cohort.y),
             torch.tensor(single.train & known),
             self.reference.graph(),
+            weight=weight_tensor(sample_weight, cohort.samples),
         )
         self.runs = []
         for number in range(model.seeds):
