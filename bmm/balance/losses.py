@@ -508,6 +508,7 @@ class MLA(Rival):
             loss = cross_entropy(run.net.head([h], graph)[1], own)
             run.optimizer.zero_grad(set_to_none=True)
             loss.sum().backward()
+            run.record_gradients([m])
             if self.projection == 'rls' and self.active(run):
                 self.protect(run, mean_representation(h, own.mask))
             run.optimizer.step()

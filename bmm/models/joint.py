@@ -290,7 +290,7 @@ class Joint(RGCN):
             self.dropout,
             method.head or 'additive',
         )
-        return train(
+        run = train(
             net,
             batch,
             method,
@@ -302,6 +302,8 @@ class Joint(RGCN):
             self.optimizer,
             torch.tensor(group),
         )
+        run.modalities = list(nodes)
+        return run
 
     def fit(
         self,

@@ -256,6 +256,7 @@ class Method(nn.Module):
         loss = self.loss(run, batch, out)
         run.optimizer.zero_grad()
         self.backward(run, batch, out, loss)
+        run.record_gradients()
         self.edit_gradients(run, batch, out)
         run.optimizer.step()
         return loss.detach()
@@ -384,6 +385,10 @@ class Run:
         self.step_count = 0
         self.progress = 0.0  # share of training, in [0, 1)
         self.log: list = []  # epoch, split, loss of all replicas; NaN for those that have stopped
+        self.modalities = list(map(str, range(self.M)))  # names; `Joint` gives the cohort's
+        self.encoder_weights = [net.encoder_parameters(m) for m in range(self.M)]
+        self.gradients: dict = {}  # of this epoch: modality -> norms `(R,)` of each weight tensor
+        self.gradient_log: list = []  # replicas and `gradients` of each epoch
         self.replicas = torch.arange(self.R)  # numbers of the replicas in the batch
         self.groups = torch.arange(int(group.max()) + 1)  # numbers of their groups
         self.goes_on = torch.ones(self.R, dtype=torch.bool)  # of all replicas
@@ -455,6 +460,40 @@ class Run:
         if diverged.any() and not self.warned:
             self.warn(epoch, int(diverged.sum()))
 
+    def watch_gradients(self):
+        "Start the record of the gradients of an epoch"
+        self.gradients = {}
+        self.gradient_log.append((self.replicas, self.gradients))
+
+    def record_gradients(
+        self,
+        modalities: list | None = None,  # Numbers of those that the loss is about; None: all
+    ):
+        "Note the norms of the encoders' gradients in the first step of an epoch; to be called before they are edited"
+        for m in range(self.M) if modalities is None else modalities:
+            if m in self.gradients:
+                continue
+            # norms of tensors are joined when they are read: here each operation counts
+            self.gradients[m] = [
+                torch.linalg.vector_norm(p.grad.reshape(len(p), -1), dim=1)
+                for p in self.encoder_weights[m]
+                if p.grad is not None
+            ]
+
+    def gradient_norms(
+        self,
+    ) -> torch.Tensor:  # `(T, M, R)`, T epochs; NaN after a replica has left, and for an encoder without weights
+        "Norm of the gradient of the training loss with respect to each encoder's weights"
+        shape = len(self.gradient_log), self.M, len(self.goes_on)
+        norms = torch.full(shape, torch.nan)
+        for of_epoch, (replicas, gradients) in zip(norms, self.gradient_log):
+            for m, tensors in gradients.items():
+                if tensors:
+                    of_epoch[m, replicas] = torch.stack(tensors).norm(dim=0)
+                elif self.encoder_weights[m]:
+                    of_epoch[m, replicas] = 0.0  # the loss does not depend on them
+        return norms
+
     def warn(
         self,
         epoch: int,
@@ -476,13 +515,53 @@ class Run:
         with torch.no_grad():
             return self.method.predict(self, self.evaluate()).transpose(1, 2).numpy()
 
-    def history(self) -> pd.DataFrame:  # Columns epoch, replica, split, value
-        "Long table of the losses; those of a replica end with the epoch in which it stopped"
-        tables = [
-            pd.DataFrame(dict(epoch=epoch, replica=range(self.R), split=split, value=loss))
-            for epoch, split, loss in self.log
-        ]
-        return pd.concat(tables).dropna().reset_index(drop=True)
+    def history(
+        self,
+        least_share: float = 0.1,  # Of an equal share 1/M of the gradients, in [0, 1]: a modality below it is reported; 0: none
+    ) -> pd.DataFrame:  # Columns epoch, replica, split, value; in rows of training also `gradient` with the name of each modality
+        "Losses (nats) and norms of each encoder's gradient, to the epoch in which a replica stopped; warns of a modality with hardly any gradient"
+        norms = self.gradient_norms()
+        tables = []
+        for epoch, split, loss in self.log:
+            table = pd.DataFrame(
+                dict(epoch=epoch, replica=range(self.R), split=split, value=loss)
+            )
+            if split == 'train' and epoch < len(norms):
+                for name, norm in zip(self.modalities, norms[epoch]):
+                    table[f'gradient {name}'] = norm
+            tables.append(table)
+        self.warn_of_small_gradients(least_share)
+        return pd.concat(tables).dropna(subset='value').reset_index(drop=True)
+
+    def gradient_shares(
+        self,
+    ) -> pd.DataFrame:  # By replica and modality, each row with sum 1; NaN without a gradient
+        "Share of each modality in the summed norms of a step, mean over the epochs up to the kept one"
+        norms = self.gradient_norms()
+        shares = norms / norms.nansum(1, keepdim=True)
+        kept = getattr(self, 'best_epoch', torch.full((self.R,), len(norms)))
+        later = torch.arange(len(norms))[:, None] > kept
+        shares = shares.masked_fill(later[:, None], torch.nan)
+        return pd.DataFrame(shares.nanmean(0).T, range(self.R), self.modalities)
+
+    def warn_of_small_gradients(
+        self,
+        least_share: float,  # As for `history`
+    ):
+        "Name the modalities whose mean share over replicas is below the least one"
+        limit = least_share / self.M
+        means = self.gradient_shares().mean()
+        small = means[means < limit]
+        if small.empty:
+            return
+        shares = ', '.join(f'{name} {share:.1%}' for name, share in small.items())
+        warnings.warn(
+            f'Small gradients: {shares} of the summed norms of the encoders\' gradients, on average over '
+            f'the epochs of training. This is below {limit:.1%} (least_share={least_share:g} of an equal share '
+            f'1/{self.M}), so these modalities hardly take part in learning. '
+            'Check the scale of their features, or give them a loss of their own (`JointTraining`, `BMM`).',
+            stacklevel=3,
+        )
 
     def batches(self) -> Iterator[Batch]:
         "Batches of one epoch: the full one, or mini-batches; `DataError` for mini-batches on a graph"
@@ -752,6 +831,7 @@ def train_epoch(
     "Take the steps of one epoch"
     run.progress = epoch / run.options['epochs']
     run.method.start_epoch(run)
+    run.watch_gradients()
     for batch in run.batches():
         loss = run.method.step(run, batch)
         run.step_count += 1
