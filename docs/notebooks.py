@@ -6,17 +6,22 @@ import atexit
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import warnings
 import weakref
 from configparser import ConfigParser
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from multiprocessing import forkserver
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import pandas as pd
@@ -58,6 +63,76 @@ def remove_orphans():
             shutil.rmtree(folder, ignore_errors=True)
 
 
+# Importing the libraries takes longer than most notebooks. Kernels are therefore forked from a
+# process in which they are imported. Not `torch_geometric.nn`, which imports `torch._dynamo`.
+PRELOADED = [
+    'notebooks', 'ipykernel.kernelapp', 'ipykernel.ipkernel', 'ipykernel.debugger',
+    'matplotlib.pyplot', 'torch', 'captum.attr', 'snf.compute', 'networkx', 'sklearn.ensemble', 'sklearn.experimental', 'scipy.stats',
+    'seaborn', 'fastcore.test', 'bmm.comparison', 'bmm.cli',
+]
+FORKS = 'forkserver' in multiprocessing.get_all_start_methods()
+INLINE = 'module://matplotlib_inline.backend_inline'
+
+
+@lru_cache
+def warm_processes():
+    """Return the way to start processes in which the libraries are imported."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(PRELOADED)
+    path = os.pathsep.join([str(ROOT), str(ROOT/'docs')])
+    variables = {**kernel_variables('', ''), 'PYTHONPATH': path, 'MPLBACKEND': INLINE}
+    # All of them are read when Python starts or at import.
+    with mock.patch.dict(os.environ, variables):
+        forkserver.ensure_running()
+    return context
+
+
+_starting = threading.Lock()
+
+
+def become_kernel(arguments: list, variables: dict, folder: str):
+    """Turn this forked process into a kernel that leads a process group of its own."""
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(variables)
+    os.chdir(folder)
+    tempfile.tempdir = None     # read TMPDIR again
+    from ipykernel.kernelapp import IPKernelApp
+    # The kernel ends if the process dies from which it is forked, and that one ends with ours.
+    parent = f'--IPKernelApp.parent_handle={os.getppid()}'
+    sys.argv = ['ipykernel', *arguments]
+    IPKernelApp.launch_instance([*arguments, parent])
+
+
+class ForkedKernel:
+    """A kernel in a forked process, with what a provisioner uses of `subprocess.Popen`."""
+    stdin = stdout = stderr = None
+
+    def __init__(self, arguments: list, variables: dict, folder: str):
+        with _starting:
+            target = dict(target=become_kernel, args=(arguments, variables, folder))
+            self.process = warm_processes().Process(**target)
+            self.process.start()
+        self.pid = self.process.pid
+
+    def poll(self):
+        return self.process.exitcode
+
+    def wait(self):
+        self.process.join()
+        return self.process.exitcode
+
+    def send_signal(self, signum: int):
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+    def kill(self):
+        self.process.kill()
+
+    def terminate(self):
+        self.process.terminate()
+
+
 class QuietKernelManager(AsyncKernelManager):
     """Kernel manager with private sockets and an environment of its own.
 
@@ -84,6 +159,15 @@ class QuietKernelManager(AsyncKernelManager):
         kwargs['env'] = {**os.environ, **private, **self.variables}
         return await super()._async_pre_start_kernel(**kwargs)
 
+    async def _async_launch_kernel(self, kernel_cmd, **kwargs):
+        if not FORKS:
+            await super()._async_launch_kernel(kernel_cmd, **kwargs)
+            return
+        arguments = kernel_cmd[kernel_cmd.index('ipykernel_launcher') + 1:]
+        kernel = ForkedKernel(arguments, kwargs['env'], kwargs.get('cwd') or os.getcwd())
+        self.provisioner.process = kernel
+        self.provisioner.pid = self.provisioner.pgid = kernel.pid
+
 
 @atexit.register
 def stop_kernels():
@@ -95,8 +179,10 @@ def stop_kernels():
         if os.name == 'nt':
             process.kill()
         else:
-            # A kernel leads a process group of its own.
-            os.killpg(process.pid, signal.SIGKILL)
+            # A kernel leads a process group of its own as soon as it is awake.
+            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 logging.getLogger('papermill').addHandler(logging.NullHandler())   # failures are returned
