@@ -67,6 +67,8 @@ from .core import DataError, check_choice, check_number, first_few
 from .evaluation import as_folds
 from .model_files import REFIT, as_json, read_model, short_reason
 from .model_files import write_model
+from .prediction_sets import check_coverage, conformal_rank, conformal_scores
+from .prediction_sets import conformal_sets, conformal_threshold
 from .report import Report, contributions, feature_table, make_report, patient_table
 
 # %% ../nbs/13_classifier.ipynb #8285d747
@@ -1288,6 +1290,8 @@ def pack_classifier(
         counts=np.bincount(clf.y_, minlength=len(clf.classes_)).tolist(),
         joint=joint,
     )
+    if hasattr(clf, 'calibration_scores_'):
+        arrays['calibration scores'] = clf.calibration_scores_
     if clf.categories_:
         description['categories'] = clf.categories_
     for number, (m, table) in enumerate(clf.ranges_.items()):
@@ -1433,6 +1437,8 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
             raise DataError(
                 f'The networks diverged: no probability is a number. Lower lr, which is {self.lr}, or scale the tables.'
             )
+        probabilities = self.held_out_['fused'].to_numpy()
+        self.calibration_scores_ = conformal_scores(probabilities, self.y_)
 
     def _encode(self, X, tables):
         "Training tables with categories encoded, on request; notes"
@@ -1553,6 +1559,29 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         "The most probable class of each sample"
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(1)]
+
+    def prediction_sets(
+        self,
+        X,  # New samples, as for `fit`
+        coverage: float = 0.9,  # Share of new samples whose set is to contain their class, between 0 and 1
+    ) -> pd.DataFrame:  # `(n, C)` bool: index sample, columns classes
+        "Classes that each new sample may have, by held-out training samples; the coverage is approximate, and fails in a new batch"
+        check_is_fitted(self)
+        check_coverage(coverage)
+        if not hasattr(self, 'calibration_scores_'):
+            raise DataError(
+                f'This classifier comes from a file without the scores that prediction sets need, written by an earlier version: {REFIT}.'
+            )
+        n = len(self.calibration_scores_)
+        if conformal_rank(n, coverage) > n:
+            warnings.warn(
+                f'{plural(n, "training sample")}: too few for a coverage of {coverage}, so every set holds all classes',
+                stacklevel=2,
+            )
+        fused = self.heads(X)['fused']
+        probabilities = fused.div(fused.sum(axis=1), axis=0)
+        threshold = conformal_threshold(self.calibration_scores_, coverage)
+        return conformal_sets(probabilities, threshold)
 
     def score(
         self,
@@ -1694,6 +1723,8 @@ def unpack_classifier(
     clf.tables_ = {
         m: pd.DataFrame(columns=names, dtype=float) for m, names in reference.columns.items()
     }
+    if 'calibration scores' in arrays:
+        clf.calibration_scores_ = arrays['calibration scores']
     clf.categories_ = content.get('categories', {})
     clf.ranges_ = {}
     for number, m in enumerate(reference.columns):
