@@ -76,7 +76,9 @@ INLINE = 'module://matplotlib_inline.backend_inline'
 
 @lru_cache
 def warm_processes():
-    """Return the way to start processes in which the libraries are imported."""
+    """Return the way to start processes in which the libraries are imported, where there is one."""
+    if not FORKS:
+        return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(PRELOADED)
     path = os.pathsep.join([str(ROOT), str(ROOT/'docs')])

@@ -50,7 +50,7 @@ def test_workers_import_a_plugin(cohort, tmp_path):
 
 
 @pytest.mark.filterwarnings('ignore')
-def test_a_cluster_gets_a_plugin(cohort, tmp_path):
+def test_a_cluster_gets_a_plugin(cohort, tmp_path, warm_dask):
     from bmm.comparison import compare_models
     distributed = pytest.importorskip('distributed', reason='pip install -e ".[cluster]"')
     options = write_plugin(tmp_path)

@@ -45,7 +45,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
-def test_examples_run(page, folder):
+def test_examples_run(page, folder, warm_dask):
     from bmm.balance.registry import METHODS
     text = page.read_text(encoding='utf-8')
     if 'import distributed' in text or 'from distributed' in text:

@@ -15,6 +15,7 @@ import pages
 ROOT = nbs.ROOT
 PACKAGE = ROOT/nbs.PACKAGE
 BY_HAND = {'__init__.py'}      # nbdev changes only the line with the version
+PACKAGE_FILES = ('__init__.py', '__init__.pyi', 'py.typed')
 each_notebook = pytest.mark.parametrize(
     'notebook', nbs.find_notebooks(), ids=lambda notebook: notebook.stem)
 
@@ -32,26 +33,31 @@ def modules(folder):
             for name, path in files.items() if name not in BY_HAND}
 
 
-def test_export_is_in_step(tmp_path):
-    shutil.copytree(ROOT/'nbs', tmp_path/'nbs')
-    shutil.copy(ROOT/'settings.ini', tmp_path)
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    """The package as the notebooks export it next to the files that are written by hand."""
+    folder = tmp_path_factory.mktemp('export')
+    shutil.copytree(ROOT/'nbs', folder/'nbs')
+    shutil.copy(ROOT/'settings.ini', folder)
+    (folder/nbs.PACKAGE).mkdir()
+    for name in PACKAGE_FILES:
+        shutil.copy(PACKAGE/name, folder/nbs.PACKAGE)
     export = 'from nbdev.doclinks import nbdev_export; nbdev_export()'
-    subprocess.run([sys.executable, '-c', export], cwd=tmp_path, check=True)
-    ours, exported = modules(PACKAGE), modules(tmp_path/nbs.PACKAGE)
-    strays = sorted(set(ours)-set(exported))
+    subprocess.run([sys.executable, '-c', export], cwd=folder, check=True)
+    return folder/nbs.PACKAGE
+
+
+def test_export_is_in_step(exported):
+    ours, made = modules(PACKAGE), modules(exported)
+    strays = sorted(set(ours)-set(made))
     assert not strays, f'No notebook exports {strays}. Write a notebook or delete them.'
-    stale = sorted(name for name in exported if ours.get(name) != exported[name])
+    stale = sorted(name for name in made if ours.get(name) != made[name])
     assert not stale, f'{stale} differ from their notebooks. Run `make export`.'
 
 
-def test_export_keeps_the_package_files(tmp_path):
-    shutil.copytree(ROOT/'nbs', tmp_path/'nbs')
-    shutil.copytree(PACKAGE, tmp_path/nbs.PACKAGE)
-    shutil.copy(ROOT/'settings.ini', tmp_path)
-    export = 'from nbdev.doclinks import nbdev_export; nbdev_export()'
-    subprocess.run([sys.executable, '-c', export], cwd=tmp_path, check=True)
-    for name in ('__init__.py', '__init__.pyi', 'py.typed'):
-        assert (tmp_path/nbs.PACKAGE/name).read_bytes() == (PACKAGE/name).read_bytes(), name
+def test_export_keeps_the_package_files(exported):
+    for name in PACKAGE_FILES:
+        assert (exported/name).read_bytes() == (PACKAGE/name).read_bytes(), name
 
 
 def test_names_are_defined():

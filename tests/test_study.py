@@ -1,13 +1,13 @@
 """A study gives the same bytes wherever it runs and however often it is stopped."""
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+import notebooks as nbs
 
 NO_DASK = 'Dask is not installed: pip install -e ".[cluster]"'
 
@@ -55,8 +55,19 @@ def sequential(tmp_path_factory):
     return study
 
 
+def start_run(store):
+    """Return a process that computes the study."""
+    process = nbs.warm_processes().Process(target=run_alone, args=(store,))
+    process.start()
+    return process
+
+
+def run_alone(store):
+    declare(store).run(progress=False)
+
+
 @pytest.fixture
-def client():
+def client(warm_dask):
     """A client of a Dask cluster with two workers, each a process."""
     distributed = pytest.importorskip('distributed', reason=NO_DASK)
     with (distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True,
@@ -103,12 +114,12 @@ def test_dask_gives_the_same_bytes_if_each_worker_is_killed(
 
 
 def test_killed_process_resumes(sequential, tmp_path):
-    process = subprocess.Popen([sys.executable, __file__, str(tmp_path)])
+    process = start_run(tmp_path)
     deadline = time.monotonic() + 120
     while len(files(tmp_path)) < 3 and time.monotonic() < deadline:
         time.sleep(.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     before = times(tmp_path)
     assert 3 <= len(before) < 18
     study = declare(tmp_path).run(progress=False)
@@ -118,12 +129,9 @@ def test_killed_process_resumes(sequential, tmp_path):
 
 
 def test_two_runs_share_a_store(sequential, tmp_path):
-    other = subprocess.Popen([sys.executable, __file__, str(tmp_path)])
+    other = start_run(tmp_path)
     study = declare(tmp_path).run(progress=False)
-    assert other.wait() == 0
+    other.join()
+    assert other.exitcode == 0
     same(study, sequential)
     assert list(tmp_path.rglob('*.tmp')) == []
-
-
-if __name__ == '__main__':
-    declare(sys.argv[1]).run(progress=False)
