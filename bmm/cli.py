@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'CohortsFolder', 'FeaturesInRows', 'LabelColumn', 'Gaps', 'Unmatched', 'Modalities', 'FillRule',
-           'CohortSource', 'SavedModel', 'Commands', 'show_version', 'main_options', 'data_list', 'data_where',
-           'data_get', 'warnings_as_notes', 'show_notes', 'read_and_tell', 'check_writable', 'check_new',
-           'tables_with_features_in_rows', 'read_options', 'list_if_asked', 'fit', 'read_new_patients',
+           'Categories', 'CohortSource', 'SavedModel', 'Commands', 'show_version', 'main_options', 'data_list',
+           'data_where', 'data_get', 'warnings_as_notes', 'show_notes', 'read_and_tell', 'check_writable', 'check_new',
+           'tables_with_features_in_rows', 'read_options', 'read_training', 'list_if_asked', 'fit', 'read_new_patients',
            'without_formulas', 'predict', 'fit_again', 'report', 'main']
 
 # %% ../nbs/14_cli.ipynb #b17b7506
@@ -270,6 +270,37 @@ def read_options(
     )
     return {name: given for name, given in options.items() if given != defaults[name]}
 
+
+def read_training(
+    folder: str,  # As for `load_cohort`
+    options: dict,  # As from `read_options`
+    categories: str,  # `'error'` or `'encode'`
+) -> tuple:  # X and y for `BalancedClassifier.fit`
+    "A cohort, or with `'encode'` the tables and labels of a folder, whose categories `fit` encodes; their account on stderr"
+    from bmm.data.readers import read_folder
+
+    from bmm.core import DataError, check_choice, first_few
+
+    check_choice('rule for categories, --categories', categories, 'error', 'encode')
+    if categories == 'error':
+        return read_and_tell(folder, options), None
+    if not Path(folder).is_dir():
+        raise DataError(
+            f'{folder}: categories are encoded in a folder of tables only; leave --categories out.'
+        )
+    of_folder = ('features_in_rows', 'label_column', 'modalities')
+    reading = {name: given for name, given in options.items() if name in of_folder}
+    rest = {name: given for name, given in options.items() if name not in of_folder}
+    if rest.pop('nan', 'keep') != 'keep' or rest:
+        raise DataError(
+            '--nan and --unmatched do not go with --categories encode: correct the tables, or choose --missing.'
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # The notes have the same sentences
+        tables, labels, notes = read_folder(Path(folder), **reading)
+    show_notes(notes)
+    return tables, labels
+
 # %% ../nbs/14_cli.ipynb #4dd228d2
 FeaturesInRows = Annotated[
     Optional[list[str]],
@@ -309,6 +340,12 @@ FillRule = Annotated[
     typer.Option(
         '--missing',
         help='Gaps in a table. error: refuse them; leave-out: take the patient without this table; median, neighbours: fill them by a rule fitted on the training patients.',
+    ),
+]
+Categories = Annotated[
+    str,
+    typer.Option(
+        help='Columns of categories, such as a stage. error: refuse them; encode: read them as columns of 0 and 1.'
     ),
 ]
 CohortSource = Annotated[
@@ -375,6 +412,7 @@ def fit(
     unmatched: Unmatched = 'error',
     modalities: Modalities = None,
     missing: FillRule = 'error',
+    categories: Categories = 'error',
 ):
     "Fit a classifier to several tables of the same patients."
     check_new(out, force)
@@ -394,11 +432,12 @@ def fit(
         epochs=epochs,
         random_state=seed,
         missing=missing,
+        categories=categories,
         verbose=not quiet,
     )
-    cohort = read_and_tell(folder, options)
+    X, y = read_training(folder, options, categories)
     with warnings_as_notes():
-        clf.fit(cohort)
+        clf.fit(X, y)
     classes = ', '.join(map(str, clf.classes_))
     clf.save(out, keep_ids, keep_tables)
     typer.echo(
@@ -519,14 +558,15 @@ def predict(
 
 def fit_again(
     clf,  # `BalancedClassifier` from a file without tables
-    cohort,  # `Cohort` to which it was fitted
+    X,  # Tables to which it was fitted
+    y=None,  # Their labels; those of a `Cohort` if not given
 ):  # `BalancedClassifier`
     "The same model with its training tables; a note says if it differs from the file"
     from bmm.classifier import pack_classifier
     from bmm.model_files import to_bytes
     from sklearn.base import clone
 
-    fitted = clone(clf).fit(cohort)
+    fitted = clone(clf).fit(X, y)
     if to_bytes(*pack_classifier(fitted)) != to_bytes(*pack_classifier(clf)):
         show_notes(
             [
@@ -567,9 +607,9 @@ def report(
         if clf.missing != 'error' and nan == 'error':
             nan = 'keep'
         options = read_options(features_in_rows, label_column, nan, unmatched, modalities)
-        cohort = read_and_tell(folder, options)
+        X, y = read_training(folder, options, clf.categories)
         with warnings_as_notes():
-            clf = fit_again(clf, cohort)
+            clf = fit_again(clf, X, y)
     page = clf.report(progress=not quiet, command=ctx.obj).to_html(out)
     typer.echo(f'{page} written')
 
