@@ -40,6 +40,7 @@ from .data.splits import Splits
 from .models.fusion import with_fusion
 from .models.joint import Joint
 from .models.training import JointTraining, Method
+from joblib.externals.loky import get_reusable_executor
 from markupsafe import Markup
 from sklearn.base import BaseEstimator, is_classifier
 from tqdm import tqdm
@@ -297,6 +298,8 @@ def import_file(
         raise DataError(f'{file}: no such Python file; name one that ends with .py.')
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
+        # Workers that an earlier study has left would not see the folder
+        get_reusable_executor().shutdown(wait=True)
     try:
         found = importlib.util.find_spec(file.stem)
         if not file.stem.isidentifier() or found is None or found.origin != str(file):
