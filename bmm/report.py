@@ -779,7 +779,7 @@ def simplest_finding(
             return Finding(question, f'Yes: {one}: {three_probabilities(one)}.')
     nearest = max(found, key=lambda name: found[name].better + found[name].equal)
     text = (
-        f'None of {len(names)} for which this is certain (P ≥ .9). The nearest is '
+        f'For none of the {len(names)} is this certain (P ≥ .9). The nearest is '
         f'{nearest}: {three_probabilities(found[nearest])}.'
     )
     return Finding(question, text)
@@ -927,7 +927,7 @@ def carrier_finding(
     lost = with_interval(first.adds, first.low, first.high)
     text = f'{first.modality}: without it, macro-F1 falls by {lost} to {first.without:.2f}.'
     if first.low <= 0:
-        text = f'None alone is clearly missed. Most is lost without {first.modality}, {lost}.'
+        text = f'No single modality is clearly missed. Most is lost without {first.modality}, {lost}.'
     text += f' It contributes most in {first.decides:.0%} of the patients.'
     for row in others.itertuples():
         adds = 'adds' if row.low > 0 else 'harms by' if row.high < 0 else 'adds nothing clear,'
