@@ -3,6 +3,7 @@
 Used by `dodo.py`, by the tests and by the documentation. Not part of the package.
 """
 import atexit
+import gc
 import hashlib
 import json
 import logging
@@ -82,8 +83,9 @@ def warm_processes():
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(PRELOADED)
     path = os.pathsep.join([str(ROOT), str(ROOT/'docs')])
-    variables = {**kernel_variables('', ''), 'PYTHONPATH': path, 'MPLBACKEND': INLINE}
-    # All of them are read when Python starts or at import.
+    # All of them are read when Python starts or at import; the last one silences the debugger.
+    variables = {**kernel_variables('', ''), 'PYTHONPATH': path, 'MPLBACKEND': INLINE,
+                 'PYDEVD_DISABLE_FILE_VALIDATION': '1'}
     with mock.patch.dict(os.environ, variables):
         forkserver.ensure_running()
     return context
@@ -92,18 +94,24 @@ def warm_processes():
 _starting = threading.Lock()
 
 
+def end_with_parent():
+    """Wait until the process is gone that asked for this kernel, then kill the kernel's group."""
+    multiprocessing.parent_process().join()
+    os.killpg(0, signal.SIGKILL)
+
+
 def become_kernel(arguments: list, variables: dict, folder: str):
     """Turn this forked process into a kernel that leads a process group of its own."""
     os.setsid()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(folder)
     tempfile.tempdir = None     # read TMPDIR again
+    gc.freeze()                 # the collector need not look at the libraries again
     from ipykernel.kernelapp import IPKernelApp
-    # The kernel ends if the process dies from which it is forked, and that one ends with ours.
-    parent = f'--IPKernelApp.parent_handle={os.getppid()}'
     sys.argv = ['ipykernel', *arguments]
-    IPKernelApp.launch_instance([*arguments, parent])
+    IPKernelApp.launch_instance(arguments)
 
 
 class ForkedKernel:
