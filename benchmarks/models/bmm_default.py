@@ -1,4 +1,4 @@
-"""bmm's default estimator."""
+"""bmm's networks."""
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ class Model:
     def fit(self, tables, y, seed):
         named = frames(tables)
         samples = next(iter(named.values())).index
-        self.classifier = BalancedClassifier(random_state=seed)
+        self.classifier = BalancedClassifier(fusion='network', random_state=seed)
         self.classifier.fit(named, pd.Series(y, samples))
 
     def predict(self, tables):
