@@ -33,15 +33,8 @@ from .balance.bmm import BMM, Distillation, LossWeights
 from .balance.registry import METHODS, make_method, options_of
 from .data.categories import encode_new_tables, encode_training_tables, raw_columns
 from .data.cohort import Cohort, alike_classes, blanks_note, check_names, check_values
-from bmm.data.cohort import (
-    first_column_as_ids,
-    id_text,
-    is_anndata,
-    is_mudata,
-    is_real,
-    match_ids,
-)
-from .data.cohort import plural, present_rows, tables_of, to_numbers, upright
+from .data.cohort import first_column_as_ids, id_text, is_anndata, is_mudata, is_real
+from .data.cohort import match_ids, plural, present_rows, tables_of, to_numbers, upright
 from .data.compression import Compressor, Rotation
 from .models.fusion import FittedFusion, FusedJoint, with_fusion
 from .models.fusion import pack_fusions, unpack_fusions
