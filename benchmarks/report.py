@@ -12,7 +12,8 @@ HERE = Path(__file__).parent
 REFERENCE = 'bmm_default'
 # Model -> name in the table, and what its documentation asks for
 MODELS = {
-    'bmm_default': 'bmm, networks of `BalancedClassifier`',
+    'bmm_default': 'bmm, `BalancedClassifier`',
+    'bmm_networks': 'bmm, its networks alone',
     'bmm_logistic_regression': 'logistic regression, chosen inside (bmm)',
     'bmm_stacking': 'late fusion, stacking (bmm)',
     'random_forest': 'random forest (scikit-learn)',

@@ -36,7 +36,7 @@ def write_plugin(folder):
     """Write the plugin, and return options of a small comparison with it."""
     file = folder/f'models_of_{folder.name}.py'
     file.write_text(PLUGIN, encoding='utf-8')
-    return dict(methods='LR all', folds=3, repeats=1, plugins=[file], progress=False)
+    return dict(methods='forest', folds=3, repeats=1, plugins=[file], progress=False)
 
 
 @pytest.mark.filterwarnings('ignore')
@@ -44,7 +44,7 @@ def test_workers_import_a_plugin(cohort, tmp_path):
     from bmm.comparison import compare_models
     options = write_plugin(tmp_path)
     alone = compare_models(cohort, n_jobs=1, **options)
-    assert sorted(alone.ranking.model) == ['Half', 'LR all', 'bayes']
+    assert sorted(alone.ranking.model) == ['Half', 'bayes', 'forest']
     together = compare_models(cohort, n_jobs=2, **options)
     pd.testing.assert_frame_equal(together.study.scores, alone.study.scores)
 
@@ -70,7 +70,7 @@ def test_samples_that_lack_a_table_are_compared_on(cohort):
     tables['proteins'] = tables['proteins'].iloc[:24]
     gaps = Cohort(tables, cohort.labels, 'gaps')
     turned = Cohort({m: tables[m][::-1] for m in reversed(tables)}, cohort.labels[::-1], 'gaps')
-    options = dict(methods='LR best modality,LR all,LR stacking,joint', folds=3, repeats=1,
+    options = dict(methods='LR best modality,LR all,joint', folds=3, repeats=1,
                    n_jobs=1, progress=False)
     found = compare_models(gaps, **options)
     assert set(found.study.scores.n_test) == {12}

@@ -1,4 +1,4 @@
-"""bmm's networks."""
+"""bmm's default estimator."""
 
 import pandas as pd
 
@@ -18,11 +18,12 @@ class Model:
     packages = ('bmm', 'torch')
     sees_test = False
     needs_all = ''
+    fusion = 'stacked'
 
     def fit(self, tables, y, seed):
         named = frames(tables)
         samples = next(iter(named.values())).index
-        self.classifier = BalancedClassifier(fusion='network', random_state=seed)
+        self.classifier = BalancedClassifier(fusion=self.fusion, random_state=seed)
         self.classifier.fit(named, pd.Series(y, samples))
 
     def predict(self, tables):
