@@ -442,7 +442,7 @@ def test_wide_tables_are_checked_fast(wide):
 
 # The classifier: the same rules for what it is given
 
-FAST = dict(epochs=2, seeds=1, inner=2, K=5, components=3, hidden=(8,))
+FAST = dict(epochs=2, seeds=1, inner=2, K=5, components=3, hidden=(8,), fusion='network')
 
 
 def classifier(**options):
@@ -484,15 +484,21 @@ def test_labels_of_other_samples_are_refused(tables, labels):
         classifier().fit(rows, numbers)
 
 
+@pytest.fixture(scope='module')
+def of_numbers():
+    """Probabilities for the two tables with labels 0 and 1."""
+    tables, _ = make_tables()
+    codes = pd.Series(np.arange(30) % 2, SAMPLES)
+    return classifier().fit(tables, codes).predict_proba(tables)
+
+
 @pytest.mark.parametrize('kind', [bool, int, float, object, 'category', 'Int64', str])
 @pytest.mark.parametrize('given', ['series', 'array', 'dict'])
-def test_classes_of_any_type(kind, given, tables):
-    codes = pd.Series(np.arange(30) % 2, SAMPLES)
-    y = codes.astype(kind)
+def test_classes_of_any_type(kind, given, tables, of_numbers):
+    y = pd.Series(np.arange(30) % 2, SAMPLES).astype(kind)
     forms = dict(series=y, array=y.to_numpy(), dict=y.to_dict())
     clf = classifier().fit(tables, forms[given])
-    plain = classifier().fit(tables, codes)
-    np.testing.assert_allclose(clf.predict_proba(tables), plain.predict_proba(tables), atol=1e-6)
+    np.testing.assert_allclose(clf.predict_proba(tables), of_numbers, atol=1e-6)
     assert [str(int(c)) for c in clf.classes_] == ['0', '1']
 
 
