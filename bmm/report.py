@@ -928,7 +928,9 @@ def carrier_finding(
     text = f'{first.modality}: without it, macro-F1 falls by {lost} to {first.without:.2f}.'
     if first.low <= 0:
         text = f'No single modality is clearly missed. Most is lost without {first.modality}, {lost}.'
-    text += f' It contributes most in {first.decides:.0%} of the patients.'
+    most = table.loc[table.decides.idxmax()]
+    largest = f' {most.modality} has the largest contribution to the prediction of {most.decides:.0%} of the patients.'
+    text += largest
     for row in others.itertuples():
         adds = 'adds' if row.low > 0 else 'harms by' if row.high < 0 else 'adds nothing clear,'
         text += f' {row.modality} {adds} {with_interval(row.adds, row.low, row.high, "+.2f")}.'
@@ -1029,7 +1031,7 @@ def calibration_section(
     gap = confidence - correct
     error = gap.std(ddof=1) / np.sqrt(len(y))
     bias = 'neither clearly overconfident nor underconfident'
-    if abs(gap.mean()) > 2 * error:
+    if abs(gap.mean()) > max(2 * error, 0.01):
         bias = 'overconfident' if gap.mean() > 0 else 'underconfident'
     certain = confidence >= 0.9
     text = (
