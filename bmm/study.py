@@ -6,12 +6,14 @@
 __all__ = ['KEPT', 'SCORE_COLUMNS', 'ANSWER_COLORS', 'all_rows', 'joined_columns', 'feature_ranking', 'strongest_values',
            'with_seed', 'class_shares', 'SklearnModel', 'StrongestFeatures', 'settings_of', 'option_names',
            'with_options', 'mean_of_present', 'SeparateModels', 'filled', 'Predictor', 'Imputed', 'mean_imputed',
-           'simple_rivals', 'as_model', 'spaces_by_model', 'setting_text', 'code_name', 'attributes', 'plain',
-           'plain_code', 'plain_scalar', 'plain_sequence', 'plain_set', 'plain_mapping', 'plain_partial',
-           'plain_number', 'plain_memory', 'plain_array', 'plain_tensor', 'plain_column', 'plain_table',
-           'plain_estimator', 'plain_module', 'digest', 'cohort_hash', 'block_hash', 'ModuleSource',
-           'without_docstrings', 'imported_names', 'parse_source', 'typed_source', 'is_followed', 'read_source',
-           'definition_of', 'names_used', 'read_definition', 'definition_in_file', 'definition_in_text',
+           'simple_rivals', 'as_model', 'spaces_by_model', 'setting_text', 'weights_by_code', 'weights_of_rows',
+           'WeightedModels', 'WeightedRegression', 'WeightedNetwork', 'weighted', 'weighted_estimator',
+           'weighted_adapter', 'weighted_imputed', 'fields_of', 'weighted_separate', 'weighted_regression',
+           'weighted_network', 'code_name', 'attributes', 'plain', 'plain_code', 'plain_scalar', 'plain_sequence',
+           'plain_set', 'plain_mapping', 'plain_partial', 'plain_number', 'plain_memory', 'plain_array', 'plain_tensor',
+           'plain_column', 'plain_table', 'plain_estimator', 'plain_module', 'digest', 'cohort_hash', 'block_hash',
+           'ModuleSource', 'without_docstrings', 'imported_names', 'parse_source', 'typed_source', 'is_followed',
+           'read_source', 'definition_of', 'names_used', 'read_definition', 'definition_in_file', 'definition_in_text',
            'typed_definition', 'code_behind', 'code_in', 'library_versions', 'model_hash', 'holds_rows_out',
            'joint_probabilities', 'inner_probabilities', 'held_out_scores', 'new_file', 'SharedStages', 'remove_oldest',
            'with_memory', 'Piece', 'kept', 'result_table', 'fit_piece', 'compute', 'Store', 'MemoryStore',
@@ -54,7 +56,9 @@ from .data.cohort import Cohort, plural
 from .data.splits import Folds, Splits, out_of_fold
 from .decision import answers, study_size
 from .evaluation import TunedLogisticRegression, anova_f, as_folds, compare, cross_validate
-from .evaluation import logistic_regression, seeds_of_runs, train_and_predict
+from .evaluation import join_strongest, logistic_regression, seeds_of_runs
+from .evaluation import strongest_features, train_and_predict
+from .models.fusion import FusedJoint, add_linear_heads
 from .models.joint import Joint, gather_held_out, head_probabilities
 from .models.rgcn import presence, samples_with
 from .models.training import Method
@@ -68,6 +72,7 @@ from sklearn.metrics import f1_score
 from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import validate_data
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -468,7 +473,8 @@ def simple_rivals(
     forest = SklearnModel(RandomForestClassifier(100), seed=seed)
     rivals['random forest'] = forest, {'strongest': counts}
     trees = SklearnModel(boosting, strongest=min(100, most), seed=seed)
-    rivals['gradient boosting'] = trees, {'learning_rate': [0.05, 0.2]}
+    steps = {'learning_rate': [0.05, 0.2], 'min_samples_leaf': [5, 20]}
+    rivals['gradient boosting'] = trees, steps
     return rivals
 
 # %% ../nbs/12d_study.ipynb #64deb57b
@@ -514,6 +520,205 @@ def setting_text(
     "A setting in words"
     texts = [f'{name}={short_repr(value)}' for name, value in setting.items()]
     return ', '.join(texts) or 'default'
+
+# %% ../nbs/12d_study.ipynb #12d0cw02
+def weights_by_code(
+    class_weight,  # `'balanced'`, or class -> weight, 0 or more
+    classes: np.ndarray,  # `(C,)` names
+):  # `'balanced'`, or class code -> weight
+    "Class weights as classifiers take them; `DataError` for other values"
+    if isinstance(class_weight, str):
+        check_choice('class_weight', class_weight, 'balanced')
+        return class_weight
+    if not isinstance(class_weight, Mapping):
+        raise DataError(
+            f"class_weight is {class_weight!r}: give 'balanced', or a dict of numbers by class."
+        )
+    names = classes.tolist()
+    unknown = [name for name in class_weight if name not in names]
+    if unknown:
+        raise DataError(
+            f'class_weight names {first_few(unknown)}, and the classes are {first_few(names)}: '
+            'name classes as the labels do.'
+        )
+    weights = [float(class_weight.get(name, 1)) for name in names]
+    usable = np.isfinite(weights).all() and min(weights) >= 0
+    if not usable or np.count_nonzero(weights) < 2:
+        raise DataError(
+            f'class_weight is {dict(class_weight)}: give finite numbers, 0 or more, and above 0 '
+            'for two classes or more.'
+        )
+    return dict(enumerate(weights))
+
+
+def weights_of_rows(
+    class_weight,  # As from `weights_by_code`
+    y: np.ndarray,  # `(N,)` class codes; those outside the training rows are not read
+    rows: np.ndarray,  # `(N,)` bool, training rows
+) -> np.ndarray:  # `(N,)` with mean 1 over the training rows; 1 elsewhere
+    "Sample weights of one training fold"
+    weight = np.ones(len(y))
+    own = compute_sample_weight(class_weight, y[rows])
+    weight[rows] = own / own.mean()
+    return weight
+
+# %% ../nbs/12d_study.ipynb #12d0cw05
+@dataclass
+class WeightedModels(SeparateModels):
+    "Stacking in which the last regression has class weights too"
+
+    class_weight: object = None  # As from `weights_by_code`
+
+    def stack(self, cohort, fit, proba, held_out):
+        "Probabilities `(N, C)` of a logistic regression on those of the members"
+        columns = np.where(fit[:, None], np.hstack(held_out), np.hstack(proba))
+        logs = np.log(np.clip(columns, 1e-6, 1))
+        final = logistic_regression(self.penalty).set_params(class_weight=self.class_weight)
+        return train_and_predict(final, logs, cohort.y, fit, len(cohort.classes))
+
+
+@dataclass
+class WeightedRegression(TunedLogisticRegression):
+    "Logistic regression with all choices made inside each training fold, and class weights"
+
+    class_weight: object = None  # As from `weights_by_code`
+
+    def _probabilities(self, cohort, rows, candidates):
+        "`(N, C)` probabilities of each candidate, trained on some rows"
+        names = sorted({name for subset, _, _ in candidates for name in subset})
+        width = sum(cohort.modalities[name].shape[1] for name in names)
+        most = max(k or width for _, k, _ in candidates)
+        ranked = {}
+        for name in names:
+            ranked[name] = strongest_features(cohort.array(name), cohort.y, rows, most)
+        proba = []
+        for subset, k, penalty in candidates:
+            own = [ranked[name] for name in subset]
+            X = join_strongest(own, k or width, self.per_modality)
+            model = logistic_regression(penalty).set_params(class_weight=self.class_weight)
+            proba.append(train_and_predict(model, X, cohort.y, rows, len(cohort.classes)))
+        return proba
+
+# %% ../nbs/12d_study.ipynb #12d0cw06
+@dataclass(frozen=True)
+class WeightedNetwork(FusedJoint):
+    "A joint network with class weights; with `fusion='network'` a `Joint`"
+
+    class_weight: object = None  # As from `weights_by_code`
+
+    def train_joint(self, cohort, folds, which, X, graph, network=0, weight=None):
+        "Train one replica and its inner ones with the weights of its training fold"
+        [replica] = which
+        weight = weights_of_rows(self.class_weight, cohort.y, folds.fit[replica])
+        weight = torch.tensor(weight, dtype=torch.float32)
+        return super().train_joint(cohort, folds, which, X, graph, network, weight)
+
+    def train_heads(self, cohort, folds, replicas):
+        "As of a `FusedJoint`, for one replica"
+        networks = replace(self, linear=False)
+        heads, modalities, rows = super(WeightedNetwork, networks).train_heads(
+            cohort, folds, replicas
+        )
+        if self.linear:
+            weight = weights_of_rows(self.class_weight, cohort.y, rows[0])
+            heads, _ = add_linear_heads(heads, cohort, modalities, rows, weight)
+        return heads, modalities, rows
+
+    def fusions(self, heads, modalities, group, rows, y, weight=None):
+        "The fusions of one training fold, with its weights"
+        weight = weights_of_rows(self.class_weight, y, rows)
+        return super().fusions(heads, modalities, group, rows, y, weight)
+
+    def fit_replicas(self, cohort, folds, replicas):
+        "`fit_and_validate` for one replica after the other"
+        alone = [
+            super(WeightedNetwork, self).fit_replicas(cohort, folds, [r]) for r in replicas
+        ]
+        heads, F = zip(*alone)
+        joined = {head: np.concatenate([own[head] for own in heads]) for head in heads[0]}
+        return joined, np.concatenate(F)
+
+    def predict_held_out(
+        self,
+        cohort: Cohort,  # Samples may lack modalities
+        folds: Folds,  # All replicas
+        replicas: np.ndarray,  # `(n,)` numbers of the replicas to train
+    ) -> tuple:  # As of a `FusedJoint`
+        "One replica after the other"
+        alone = [
+            super(WeightedNetwork, self).predict_held_out(cohort, folds, np.array([r]))
+            for r in replicas
+        ]
+        return tuple(np.concatenate(parts) for parts in zip(*alone))
+
+# %% ../nbs/12d_study.ipynb #12d0cw07
+@singledispatch
+def weighted(
+    model,  # Any model of a study; it is not changed
+    class_weight,  # As from `weights_by_code`
+):  # A model that counts its training rows by class
+    "The same model with class weights; `DataError` if it takes none"
+    if not isinstance(model, BaseEstimator) and 'class_weight' in option_names(model):
+        return with_options(model, dict(class_weight=class_weight))
+    raise DataError(
+        f'{type(model).__name__} takes no class weights: leave it out, or study it without '
+        'class_weight. A model of your own gets them by class code if it has an option of this name.'
+    )
+
+
+@weighted.register
+def weighted_estimator(model: BaseEstimator, class_weight):
+    "A classifier of scikit-learn, or a pipeline with one"
+    names = [name for name in model.get_params() if name.split('__')[-1] == 'class_weight']
+    if not names:
+        return weighted.dispatch(object)(model, class_weight)
+    return clone(model).set_params(**dict.fromkeys(names, class_weight))
+
+
+@weighted.register
+def weighted_adapter(model: SklearnModel, class_weight):
+    "The classifier inside"
+    return replace(model, estimator=weighted(model.estimator, class_weight))
+
+
+@weighted.register
+def weighted_imputed(model: Imputed, class_weight):
+    "The model inside"
+    return replace(model, member=weighted(model.member, class_weight))
+
+
+def fields_of(
+    model,  # A dataclass
+) -> dict:  # Option -> value
+    "The options of a model"
+    return {f.name: getattr(model, f.name) for f in fields(model)}
+
+
+@weighted.register
+def weighted_separate(model: SeparateModels, class_weight):
+    "The members, and the regression of stacking"
+    own = fields_of(model) | {'member': weighted(model.member, class_weight)}
+    return WeightedModels(**own, class_weight=class_weight)
+
+
+@weighted.register
+def weighted_regression(model: TunedLogisticRegression, class_weight):
+    "Every candidate"
+    return WeightedRegression(**fields_of(model), class_weight=class_weight)
+
+
+@weighted.register
+def weighted_network(model: Joint, class_weight):
+    "All losses"
+    known = type(model) in (Joint, FusedJoint)
+    if not known or not model.inner or not model.method.takes_weights:
+        raise DataError(
+            f'{type(model).__name__} with {type(model.method).__name__} and inner={model.inner} '
+            'takes no class weights: they need inner replicas (`inner=3`), a method that uses '
+            'weights, and no class derived from Joint.'
+        )
+    own = {'fusion': 'network'} | fields_of(model)
+    return WeightedNetwork(**own, class_weight=class_weight)
 
 # %% ../nbs/12d_study.ipynb #cb06716a
 def code_name(
@@ -1333,6 +1538,7 @@ def declare_pieces(
     size: int,  # Replicas of a block
     inner: int,  # Inner folds, for models that hold nothing out by themselves
     seed: int,  # Of the inner folds
+    class_weight=None,  # As from `weights_by_code`; None: every weight is 1
 ) -> list:  # Of `Piece`; every model has a piece of the first block early
     "All pieces of a study"
     content = cohort_hash(cohort)
@@ -1341,6 +1547,8 @@ def declare_pieces(
     for name, own_settings in settings.items():
         for number, setting in enumerate(own_settings):
             model = with_options(models[name], setting)
+            if class_weight is not None:
+                model = weighted(model, class_weight)
             held = holds_rows_out(model, folds)
             k = inner if len(own_settings) > 1 and not held else 0
             common = [content, model_hash(model), digest(engine_code(held))]
@@ -1587,6 +1795,7 @@ class Study:
         inner: int = 3,  # Inner folds, for models that hold nothing out by themselves
         block: int = 25,  # Replicas that are trained together
         seed: int = 0,  # Of simple models, inner folds, and settings that the budget draws
+        class_weight=None,  # `'balanced'`, or class -> weight, for all models; None: every weight is 1
     ):
         self.rule = check_choice('rule', rule, 'macro-F1', 'log loss')
         self.cohort = cohort
@@ -1599,7 +1808,9 @@ class Study:
         self.simple = list(rivals)
         spaces = spaces_beside(own, rivals, search or {})
         self.settings = {name: settings_of(s, budget, seed) for name, s in spaces.items()}
-        how = self.folds, block, inner, seed
+        if class_weight is not None:
+            class_weight = weights_by_code(class_weight, cohort.classes)
+        how = self.folds, block, inner, seed, class_weight
         self.pieces = declare_pieces(self.models, self.settings, cohort, *how)
         everything = block_hash(self.folds, np.arange(len(self.folds)))
         self._data_key = digest([cohort.name, cohort_hash(cohort), everything])

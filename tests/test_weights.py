@@ -126,3 +126,102 @@ def test_class_weights_in_a_file(given, tmp_path):
     assert loaded.class_weight == given
     np.testing.assert_allclose(loaded.predict_proba(tables), clf.predict_proba(tables),
                                atol=1e-5)
+
+
+def uneven_cohort(gaps=False):
+    """Return a cohort of 20 and 10 samples, of which five may lack a table."""
+    from bmm import Cohort
+
+    tables, labels = make_tables()
+    kept = labels.index[labels == 'well'].append(labels.index[labels == 'ill'][:10])
+    tables = {m: table.loc[kept] for m, table in tables.items()}
+    if gaps:
+        tables['proteins'] = tables['proteins'].drop(kept[::6])
+    return Cohort(tables, labels[kept], 'uneven')
+
+
+def networks():
+    """Return networks of three kinds."""
+    from bmm.balance.registry import METHODS
+    from bmm.models.fusion import with_fusion
+    from bmm.models.joint import Joint
+
+    sizes = dict(hidden=(4,), epochs=4, inner=2, K=6, edges_per_node=4)
+    models = {name: Joint(method=METHODS[name](), **sizes) for name in ('BMM', 'IBML')}
+    return models | {'stacked': with_fusion(Joint(**sizes), linear=True, penalties=(1.,))}
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_class_weights_of_a_study_reach_every_model():
+    from bmm.data.splits import Splits
+    from bmm.study import Study
+
+    cohort, shares = uneven_cohort(gaps=True), {}
+    fold = Splits(3, 1).split(cohort)[:1]
+    ill = list(cohort.classes).index('ill')
+    for weight in (1, 20):
+        study = Study(cohort, networks(), fold, budget=1, inner=2,
+                      class_weight={'ill': weight}).run(progress=False)
+        tested = study.folds.test
+        shares[weight] = {name: study.probabilities(name)[tested][:, ill]
+                          for name in study.models}
+    assert len(shares[1]) == 10
+    for name, share in shares[1].items():
+        assert np.abs(shares[20][name] - share).max() > .001, name
+        if name != 'gradient boosting':    # pure leaves have the same classes
+            assert shares[20][name].mean() > share.mean() + .01, name
+
+
+def test_class_weights_of_a_study_are_those_of_the_training_fold():
+    from bmm.data.splits import Splits
+    from bmm.evaluation import check_no_leak
+    from bmm.study import weighted, weights_of_rows
+
+    cohort = uneven_cohort()
+    fold = Splits(3, 1).split(cohort)[:1]
+    y, [rows] = cohort.y.copy(), fold.fit
+    before = weights_of_rows('balanced', y, rows)
+    y[~rows] = 0
+    np.testing.assert_array_equal(weights_of_rows('balanced', y, rows), before)
+    for model in networks().values():
+        check_no_leak(cohort, weighted(model, 'balanced'), fold)
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_weights_of_one_leave_networks_as_they_are():
+    """Replicas alone give what they give together."""
+    from bmm.data.splits import Splits
+    from bmm.study import Study
+
+    cohort = uneven_cohort()
+    folds = Splits(3, 1).split(cohort)[:2]
+    studies = [Study(cohort, networks(), folds, simple=False, class_weight=weight,
+                     search=dict(weight_decay=[.05, .2])).run(progress=False)
+               for weight in (None, {'ill': 1})]
+    for name in studies[0].models:
+        np.testing.assert_allclose(*[study.probabilities(name) for study in studies], atol=1e-5)
+    np.testing.assert_array_equal(*[study.chosen['number'] for study in studies])
+
+
+@pytest.mark.parametrize('given, fault', [
+    ({'sick': 2}, 'the classes are ill, well'), ('equal', 'balanced'), (2, "give 'balanced'"),
+    ({'ill': -1}, '0 or more'), ({'ill': 0}, 'two classes'), ({'ill': np.inf}, 'finite')], ids=str)
+def test_class_weights_that_a_study_refuses(given, fault):
+    from bmm.core import DataError
+    from bmm.study import Study
+
+    with pytest.raises(DataError, match=fault):
+        Study(uneven_cohort(), networks(), class_weight=given)
+
+
+def test_models_without_class_weights_are_named():
+    from sklearn.neighbors import KNeighborsClassifier
+
+    from bmm.core import DataError
+    from bmm.models.joint import Joint
+    from bmm.study import Study
+
+    for model, fault in ((KNeighborsClassifier(), 'KNeighborsClassifier takes no class weights'),
+                         (Joint(inner=0), 'inner=3')):
+        with pytest.raises(DataError, match=fault):
+            Study(uneven_cohort(), {'own': model}, class_weight='balanced')
