@@ -7,7 +7,7 @@ __all__ = ['app', 'data_app', 'CohortsFolder', 'FeaturesInRows', 'LabelColumn', 
            'Categories', 'CohortSource', 'SavedModel', 'Commands', 'show_version', 'main_options', 'data_list',
            'data_where', 'data_get', 'warnings_as_notes', 'show_notes', 'read_and_tell', 'check_writable', 'check_new',
            'tables_with_features_in_rows', 'read_options', 'read_training', 'list_if_asked', 'fit', 'read_new_patients',
-           'without_formulas', 'predict', 'fit_again', 'report', 'main']
+           'without_formulas', 'predict', 'training_text', 'fit_again', 'report', 'main']
 
 # %% ../nbs/14_cli.ipynb #b17b7506
 import errno
@@ -484,6 +484,12 @@ def read_new_patients(
     for name in names:
         if name in files:
             tables[name] = read_table(files[name], turned is True or name in (turned or []))
+    absent = [name for name in names if name not in files]
+    if tables and absent:
+        warnings.warn(
+            f'no table {first_few(absent)} in {folder}: the patients are predicted without it',
+            stacklevel=2,
+        )
     if not tables:
         raise DataError(
             f'{folder}: none of the tables {", ".join(names)} is there; name the files as for `bmm fit`, such as {names[0]}.csv.'
@@ -552,8 +558,21 @@ def predict(
     table = decisions[['predicted', 'decided', 'lacks']].join(probabilities.add_prefix('p '))
     table['predicted'] = without_formulas(table['predicted'])
     table = table.set_axis(without_formulas(table.index)).rename_axis('sample')
-    table.to_csv(out, header=without_formulas(table.columns))
+    table.to_csv(out, header=without_formulas(table.columns), float_format='%.6g')
     typer.echo(f'{out}: {len(table)} patients')
+
+
+def training_text(
+    clf,  # Fitted `BalancedClassifier`
+) -> str:
+    "Number of patients, tables and classes that a model was fitted to"
+    from bmm.data.cohort import plural
+
+    from bmm.core import first_few
+
+    widths = [f'{m} ({table.shape[1]:,} features)' for m, table in clf.tables_.items()]
+    patients = plural(len(clf.y_), 'patient')
+    return f'{patients}, {first_few(widths, 9)}, classes {first_few(clf.classes_, 9)}'
 
 
 def fit_again(
@@ -563,10 +582,17 @@ def fit_again(
 ):  # `BalancedClassifier`
     "The same model with its training tables; a note says if it differs from the file"
     from bmm.classifier import pack_classifier
+    from bmm.core import DataError
     from bmm.model_files import to_bytes
     from sklearn.base import clone
 
     fitted = clone(clf).fit(X, y)
+    own, other = training_text(clf), training_text(fitted)
+    if own != other:
+        raise DataError(
+            f'This is another cohort than that of the model: it was fitted to {own}, and this one has '
+            f'{other}. Give its own cohort, or fit a model to this one.'
+        )
     if to_bytes(*pack_classifier(fitted)) != to_bytes(*pack_classifier(clf)):
         show_notes(
             [
@@ -631,7 +657,7 @@ def compare(
     methods: Annotated[
         str,
         typer.Option(
-            help='quick (six models that answer the question), all, or names with commas between, such as joint,BMM,IBML.'
+            help='quick (seven models that answer the question), all, or names with commas between, such as joint,BMM,IBML.'
         ),
     ] = 'quick',
     folds: Annotated[int, typer.Option(min=2, help='Folds of the cross-validation.')] = 5,

@@ -11,7 +11,8 @@ __all__ = ['KINDS', 'RIVALS', 'CHOOSE_INSIDE', 'DEFAULT_METHOD', 'DEFAULT_MODEL'
            'standing', 'of_score', 'simpler_models', 'simplest_equal', 'best_sentence', 'simplest_sentence',
            'chosen_inside', 'share_of_runs', 'Question', 'fusing_question', 'others_text', 'best_modality_text',
            'balancing_question', 'cost_sentence', 'place', 'page_rows', 'reference_key', 'draw_costs',
-           'readable_setting', 'settings_chosen', 'Comparison', 'open_folder', 'workers', 'compare_models']
+           'readable_setting', 'settings_chosen', 'imputed_notes', 'Comparison', 'open_folder', 'workers',
+           'compare_models']
 
 # %% ../nbs/13b_comparison.ipynb #ea4b14af
 import importlib
@@ -554,7 +555,7 @@ def simplest_sentence(
         return f'{name}, {of_score(row)}: {row.conclusion} ({three_probabilities(row)}).'
     nearest = simpler.loc[(simpler.better + simpler.equal).idxmax()]
     return (
-        f'none for which this is certain. {nearest.model} comes nearest, {of_score(nearest)}: '
+        f'no model of a simpler kind for certain. {nearest.model} comes nearest, {of_score(nearest)}: '
         f'{three_probabilities(nearest)}.'
     )
 
@@ -845,6 +846,7 @@ def draw_costs(
     ax.set_xticks(ticks, [f'{t:g}' for t in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlim(low / 1.5, high * 1.5)
+    ax.margins(y=0.12)
 
 
 def readable_setting(
@@ -867,12 +869,28 @@ def settings_chosen(
     table = counts.reset_index().sort_values('runs', ascending=False, kind='stable')
     order = table.model.map(list(study.models).index)
     table = table.assign(order=order).sort_values('order', kind='stable').drop(columns='order')
-    chooses = [isinstance(study.models[m], CHOOSE_INSIDE) for m in table.model]
+    models = [study.models[m] for m in table.model]
+    inside = [
+        getattr(model, 'member', model) for model in models
+    ]  # of a model on filled tables
+    chooses = [isinstance(model, CHOOSE_INSIDE) for model in (*models, *inside)]
+    chooses = np.reshape(chooses, (2, -1)).any(axis=0)
     table['setting'] = list(map(readable_setting, table.setting, chooses))
     return table
 
 # %% ../nbs/13b_comparison.ipynb #e6569b68
 ALWAYS_CITED = ('benavoli2017', 'bmm')
+
+
+def imputed_notes(
+    study: Study,
+) -> list[str]:  # One for each model that cannot learn from gaps
+    "Which models see filled tables"
+    return [
+        f'{name} sees the {model.rule} of the other samples in place of tables that a sample lacks'
+        for name, model in study.models.items()
+        if isinstance(model, Imputed)
+    ]
 
 
 class Comparison:
@@ -952,7 +970,7 @@ class Comparison:
             rows_style=Markup(ROWS),
             questions=self.questions,
             data=self.data_text(),
-            notes='; '.join(study.cohort.notes),
+            notes='; '.join([*study.cohort.notes, *imputed_notes(study)]),
             region=short_number(self.region),
             metric=study.metric,
             rule=study.rule,
@@ -975,7 +993,7 @@ class Comparison:
     ) -> Path:  # Of the page
         "Write scores.parquet, ranking.csv and comparison.html"
         self.study.scores.to_parquet(Path(folder) / 'scores.parquet')
-        self.ranking.to_csv(Path(folder) / 'ranking.csv', index=False)
+        self.ranking.to_csv(Path(folder) / 'ranking.csv', index=False, float_format='%.6g')
         return self.to_html(Path(folder) / 'comparison.html')
 
 # %% ../nbs/13b_comparison.ipynb #355efb8b

@@ -461,7 +461,7 @@ def simple_rivals(
     rivals = {}
     for m in cohort.modalities:
         rivals[f'logistic regression, {m}'] = replace(member, modalities=[m]), space
-    together = TunedLogisticRegression(seed=seed)
+    together = TunedLogisticRegression(features=(20, 100, 500), seed=seed)
     if presence(cohort, cohort.modalities) is None:
         rivals['logistic regression, all'] = together, {}
     else:
