@@ -152,6 +152,16 @@ def cross_validate(
     name: str | None = None,  # Name of the configuration; `repr(model)` if not given
 ) -> pd.DataFrame:  # Columns of `run_table`, configuration, metric, value
     "Score a model on the test rows of every replica; `DataError` if it returns no probabilities"
+    if not hasattr(model, 'fit_predict') or isinstance(model, type):
+        raise DataError(
+            f'{model!r} has no fit_predict(cohort, folds): give BalancedClassifier(), Joint() or another '
+            'model of this package. `bmm.Study` also takes classifiers of scikit-learn.'
+        )
+    if not hasattr(model, 'fit_predict') or isinstance(model, type):
+        raise DataError(
+            f'{model!r} has no fit_predict(cohort, folds): give BalancedClassifier(), Joint() or another '
+            'model of this package. `bmm.Study` also takes classifiers of scikit-learn.'
+        )
     folds = as_folds(cohort, splits)
     name = name or repr(model)
     proba = model.fit_predict(cohort, folds)
@@ -275,6 +285,8 @@ def compare(
     level: float = 0.95,  # Coverage of the intervals, 0 to 1
 ) -> pd.DataFrame:  # A row a configuration: mean, sd, runs, low, high; with a reference difference, diff_low, diff_high, p
     "Means and paired differences with intervals of the corrected resampled t-test, cut at the range of the metric; `DataError` if runs do not match"
+    if scores.empty:
+        raise DataError('There are no scores: give the table that `cross_validate` returns.')
     if scores.cohort.nunique() != 1:
         raise DataError(
             f'Scores of {scores.cohort.nunique()} cohorts ({first_few(scores.cohort.unique())}) '
