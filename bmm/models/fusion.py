@@ -6,8 +6,8 @@
 __all__ = ['SMALLEST', 'LINEAR_CANDIDATES', 'LogPool', 'Heads', 'collect_heads', 'holders', 'mean_of', 'stack_logs',
            'mean_log_probability', 'fusion_classifier', 'choose_penalty', 'LinearFusion', 'geometric_mean',
            'linear_fusion', 'groups_of_heads', 'linear_name', 'heads_in_use', 'is_learnable', 'Fusions', 'LinearHead',
-           'fit_linear_head', 'choose_linear_head', 'add_linear_heads', 'FusedJoint', 'with_fusion', 'FittedFusion',
-           'pack_fusions', 'unpack_fusions']
+           'columns_by_f', 'fit_on_columns', 'fit_linear_heads', 'choose_linear_head', 'add_linear_heads', 'FusedJoint',
+           'with_fusion', 'FittedFusion', 'pack_fusions', 'unpack_fusions']
 
 # %% ../../nbs/12e_held_out_fusion.ipynb #33c4f280
 from collections.abc import Callable, Iterable, Iterator
@@ -433,35 +433,62 @@ class LinearHead(NamedTuple):
 LINEAR_CANDIDATES = (50, 10.0), (500, 100.0)  # Number of features, 1/C
 
 
-def fit_linear_head(
+def columns_by_f(
+    X: np.ndarray,  # `(n, d)` training rows
+    y: np.ndarray,  # `(n,)` class codes
+) -> np.ndarray:  # `(d',)` numbers of columns; none with fewer than two classes
+    "Columns that vary, those first whose means differ most between classes"
+    if len(np.unique(y)) < 2:
+        return np.zeros(0, int)
+    F = anova_f(X, y)
+    return np.argsort(-F, kind='stable')[: (F >= 0).sum()]
+
+
+def fit_on_columns(
     X: np.ndarray,  # `(n, d)` training rows
     y: np.ndarray,  # `(n,)` class codes
     C: int,  # Number of classes
-    strongest: int,  # Features to use; columns that do not vary are left out
+    columns: np.ndarray,  # `(k,)` numbers of the columns to use
     penalty: float,  # 1/C of the logistic regression, greater than 0
     sample_weight: np.ndarray | None = None,  # `(n,)`, of its loss; None: every weight is 1
 ) -> LinearHead:
-    "Fit one; with fewer than two classes or no feature, it gives the shares of the classes"
-    if sample_weight is not None:
-        counted = sample_weight > 0
-        X, y, sample_weight = X[counted], y[counted], sample_weight[counted]
+    "Fit one on given columns; without a column, it gives the shares of the classes"
     counts = np.bincount(y, minlength=C)
     with np.errstate(divide='ignore'):
         bias = np.log(counts) if len(y) else np.zeros(C)
     known = np.flatnonzero(counts)
-    F = anova_f(X, y) if len(known) > 1 else np.full(X.shape[1], -1.0)
-    columns = np.argsort(-F, kind='stable')[: min(strongest, (F >= 0).sum())]
     if len(columns) == 0:
         none = np.zeros(0)
         return LinearHead(columns, none, none, np.zeros((C, 0)), bias)
-    scaler = StandardScaler().fit(X[:, columns])
+    own = X[:, columns]
+    scaler = StandardScaler().fit(own)
     model = logistic_regression(penalty)
-    model.fit(scaler.transform(X[:, columns]), y, sample_weight)
+    model.fit(scaler.transform(own), y, sample_weight)
     weights = np.zeros((C, len(columns)))
     # Two classes have one row of coefficients
     fitted = linear_fusion((), model)
     weights[known], bias[known] = fitted.weights, fitted.bias
     return LinearHead(columns, scaler.mean_, scaler.scale_, weights, bias)
+
+
+def fit_linear_heads(
+    X: np.ndarray,  # `(n, d)` rows; those outside `rows` are not read
+    y: np.ndarray,  # `(n,)` class codes
+    rows: np.ndarray,  # `(n,)` bool: training rows
+    C: int,  # Number of classes
+    candidates,  # Pairs: number of features, and 1/C
+    sample_weight: np.ndarray | None = None,  # `(n,)`, of the loss; None: every weight is 1
+) -> list[LinearHead]:
+    "One for each candidate; columns that do not vary, and rows of weight 0, are left out"
+    if sample_weight is not None:
+        rows = rows & (sample_weight > 0)
+        sample_weight = sample_weight[rows]
+    X, y = X[rows], y[rows]
+    columns = columns_by_f(X, y)  # A look at the whole table: once for all candidates
+    return [
+        fit_on_columns(X, y, C, columns[:strongest], penalty, sample_weight)
+        for strongest, penalty in candidates
+    ]
 
 
 def choose_linear_head(
@@ -472,20 +499,17 @@ def choose_linear_head(
     sample_weight: np.ndarray | None = None,  # `(n,)`; None: every weight is 1
 ) -> tuple[LinearHead, np.ndarray]:  # Fitted on all rows, and `(n, C)` of rows while held out
     "The candidate with the smallest held-out log loss"
+    held_out = np.zeros((len(LINEAR_CANDIDATES), len(y), C))
+    for number in np.unique(holder):
+        own = holder == number
+        heads = fit_linear_heads(X, y, ~own, C, LINEAR_CANDIDATES, sample_weight)
+        held_out[:, own] = [head.probabilities(X[own]) for head in heads]
+    log_p = np.log(held_out[:, np.arange(len(y)), y].clip(SMALLEST))
     weight = np.ones(len(y)) if sample_weight is None else sample_weight
-    crossed, losses = [], []
-    for strongest, penalty in LINEAR_CANDIDATES:
-        held_out = np.zeros((len(y), C))
-        for number in np.unique(holder):
-            own = holder == number
-            head = fit_linear_head(X[~own], y[~own], C, strongest, penalty, weight[~own])
-            held_out[own] = head.probabilities(X[own])
-        crossed.append(held_out)
-        log_p = np.log(held_out[np.arange(len(y)), y].clip(SMALLEST))
-        losses.append(-(weight * log_p).sum())
-    best = int(np.argmin(losses))
-    head = fit_linear_head(X, y, C, *LINEAR_CANDIDATES[best], weight)
-    return head, crossed[best]
+    best = int(np.argmax(log_p @ weight))
+    everyone = np.ones(len(y), bool)
+    [head] = fit_linear_heads(X, y, everyone, C, LINEAR_CANDIDATES[best:][:1], sample_weight)
+    return head, held_out[best]
 
 
 def add_linear_heads(
@@ -508,7 +532,8 @@ def add_linear_heads(
         for group, fold in enumerate(rows):
             own = fold & has
             fit = own[has]
-            parts = X[fit], cohort.y[own], heads.holder[group, own]
+            training = X if fit.all() else X[fit]
+            parts = training, cohort.y[own], heads.holder[group, own]
             weight = None if sample_weight is None else sample_weight[own]
             head, held_out[name][group, own] = choose_linear_head(*parts, C, weight)
             full[name][group, has] = head.probabilities(X)
