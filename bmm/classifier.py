@@ -7,15 +7,17 @@ __all__ = ['RULES', 'RESERVED', 'PARAMETER_LIMITS', 'SHARED', 'BLOCK', 'SAVED_ME
            'holds_tables', 'one_spelling', 'read_tables', 'read_obs', 'own_labels', 'labels_by_id',
            'labels_by_position', 'match_labels', 'read_labelled', 'encode_labels', 'check_class_weight',
            'class_weights', 'weights_of_tables', 'combined_weights', 'as_frame', 'labels_of_rows', 'column_groups',
-           'split_table', 'side_by_side', 'fill_gaps', 'FittedTable', 'distances', 'summarise', 'drift_notes',
-           'filled_tables', 'training_cohort', 'lacking_notes', 'natural_order', 'in_order_of_names',
+           'split_table', 'side_by_side', 'fill_gaps', 'FittedTable', 'distances', 'moments', 'summarise',
+           'drift_notes', 'filled_tables', 'training_cohort', 'lacking_notes', 'natural_order', 'in_order_of_names',
            'check_parameters', 'fit_sizes', 'choose_method', 'choose_features', 'choose_model', 'average_held_out',
-           'silenced_probabilities', 'held_out_tables', 'weight_records', 'drop_training_state', 'match_new_table',
-           'unmet_tables', 'match_new_tables', 'leave_out', 'in_blocks', 'describe_classes', 'build_classes',
-           'describe_method', 'build_method', 'at_place', 'of_place', 'view_arrays', 'SavedRotation', 'SavedView',
-           'SavedRun', 'pack_joint', 'SavedReference', 'network_of_weights', 'SavedJoint', 'SavedFusion',
-           'training_records', 'pack_classifier', 'BalancedClassifier', 'unpack_records', 'unpack_classifier',
-           'load_classifier', 'hidden_sets', 'without_modalities']
+           'silenced_probabilities', 'held_out_tables', 'weight_records', 'drop_training_state', 'is_finite',
+           'match_new_table', 'unmet_tables', 'match_new_tables', 'leave_out', 'NewSamples', 'in_blocks', 'LinearView',
+           'as_linear', 'Views', 'PartOfFusion', 'similarities_of_new', 'patterns_of', 'attach_rows', 'heads_of_block',
+           'with_fused_head', 'serve', 'describe_classes', 'build_classes', 'describe_method', 'build_method',
+           'at_place', 'of_place', 'view_arrays', 'SavedRotation', 'SavedView', 'SavedRun', 'pack_joint',
+           'SavedReference', 'network_of_weights', 'SavedJoint', 'SavedFusion', 'training_records', 'pack_classifier',
+           'BalancedClassifier', 'unpack_records', 'unpack_classifier', 'load_classifier', 'hidden_sets',
+           'without_modalities']
 
 # %% ../nbs/13_classifier.ipynb #27f478fa
 import copy
@@ -24,6 +26,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,12 +39,14 @@ from .data.cohort import Cohort, alike_classes, blanks_note, check_names, check_
 from .data.cohort import first_column_as_ids, id_text, is_anndata, is_mudata, is_real
 from .data.cohort import match_ids, plural, present_rows, tables_of, to_numbers, upright
 from .data.compression import Compressor, Rotation
-from .models.fusion import FittedFusion, FusedJoint, with_fusion
+from .graph.patient_graph import AttachedGraph, select_edges
+from .graph.snf import SNF, fuse, network_tensors
+from .models.fusion import FittedFusion, FusedJoint, linear_name, with_fusion
 from .models.fusion import pack_fusions, unpack_fusions
-from .models.joint import FittedJoint, Joint, gather_held_out, group_by_modalities
-from .models.joint import head_probabilities
+from .models.joint import FittedJoint, Joint, gather_held_out, head_probabilities
 from .models.layers import CosineHead, Network
 from .models.rgcn import LIMITS, Z_SCORED, NodeView, Reference, check_options
+from .models.rgcn import with_zero_rows
 from .models.training import Batch, JointTraining, LateFusion, Method, match_weights
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -83,9 +88,15 @@ def one_spelling(
     samples = pd.Index([], dtype=str)
     spelled = {}
     notes = []
+    given = ids = None
     for name, table in tables.items():
-        ids = check_names(name, 'sample id', table.index)
-        notes += blanks_note(name, table.index)
+        if given is not None and table.index.equals(given):  # Those of the table before
+            notes += blanks_note(name, given)
+            spelled[name] = table.set_axis(ids)
+            continue
+        given = table.index
+        ids = check_names(name, 'sample id', given)
+        notes += blanks_note(name, given)
         if len(samples):
             place, told = match_ids(ids, samples)
             notes += [f'{name}: {note}' for note in told]
@@ -483,6 +494,33 @@ def distances(
     return np.abs(signed).mean(1), signed
 
 
+def moments(
+    values: np.ndarray,  # `(n, d)`
+    fitted: FittedTable,
+) -> tuple:  # `(n,)` mean distance of each sample; `(d',)` sums of the signed distances and of their squares
+    "What `distances` says about a large table, in float32 and in parts that fit into the processor's cache"
+    varies = fitted.sd > 0
+    mean = fitted.mean[varies].astype(np.float32)
+    sd = np.maximum(fitted.sd[varies], np.finfo(np.float32).tiny).astype(np.float32)
+    each_feature = np.ones(len(sd), np.float32)
+    far = np.zeros(len(values))
+    total, squares = np.zeros((2, len(sd)))
+    size = max(1, 100_000 // values.shape[1])
+    with np.errstate(over='ignore', invalid='ignore'):
+        for start in range(0, len(values), size):
+            part = values[start : start + size].astype(np.float32)
+            signed = part if varies.all() else part[:, varies]
+            signed -= mean
+            signed /= sd
+            each_sample = np.ones(len(signed), np.float32)
+            total += each_sample @ signed
+            np.abs(signed, out=signed)
+            far[start : start + size] = signed @ each_feature / len(sd)
+            np.square(signed, out=signed)
+            squares += each_sample @ signed
+    return far, total, squares
+
+
 def summarise(
     table: pd.DataFrame,  # `(N, d)` of the training samples
     rule: str,  # One of `RULES`
@@ -504,13 +542,7 @@ def drift_notes(
     n = len(table)
     if not n:
         return []
-    far = np.zeros(n)
-    total, squares = 0.0, 0.0
-    for start in range(0, n, 1000):  # In parts: a copy of a large table costs memory
-        part = table.iloc[start : start + 1000].to_numpy(np.float64)
-        far[start : start + 1000], signed = distances(part, fitted)
-        total = total + signed.sum(0)
-        squares = squares + (signed**2).sum(0)
+    far, total, squares = moments(table.to_numpy(), fitted)
     shift = np.abs(total / n).mean()
     spread = np.sqrt(np.median(np.maximum(squares / n - (total / n) ** 2, 0)))
     outside = far > max(2.0, 1.2 * fitted.farthest)
@@ -830,6 +862,14 @@ def drop_training_state(run):  # A trained `Run`
         parameter.grad = None
 
 # %% ../nbs/13_classifier.ipynb #62480182
+def is_finite(
+    values: np.ndarray,  # `(n, d)` of float32
+) -> bool:
+    "Whether every value is finite; a row of very large values may count as if one were not"
+    with np.errstate(over='ignore', invalid='ignore'):
+        return bool(np.isfinite(values @ np.ones(values.shape[1], np.float32)).all())
+
+
 def match_new_table(
     name: str,  # Of a fitted modality
     table: pd.DataFrame,  # `(n, d)` of new samples
@@ -848,10 +888,14 @@ def match_new_table(
             f'{name}: {plural(len(lacking), "feature")} missing ({first_few(lacking)})'
         )
         table = table.reindex(columns=known)
-    table = reference.matched(name, table)
+    if not table.columns.equals(known) or not table.index.is_unique:
+        table = reference.matched(name, table)
     if not len(table):
         return table, notes
-    table, empty = present_rows(name, to_numbers(name, table))
+    table = to_numbers(name, table)
+    if is_finite(table.to_numpy()):  # The usual case: no copy of a large table
+        return table, notes + drift_notes(name, table, fitted)
+    table, empty = present_rows(name, table)
     table, filled = fill_gaps(name, table, rule, fitted.donors)
     remedy = "only rows, since every fitted feature is read; missing='median' fills, missing='leave-out' predicts without this table"
     table, _ = check_values(name, table, remedy=remedy)
@@ -903,8 +947,10 @@ def match_new_tables(
             matched[name] = table
     if unknown:
         notes.insert(0, f'Not seen at fit, so not read: {first_few(unknown)}.')
-    covered = {sample for table in matched.values() for sample in table.index}
-    lost = samples[~samples.isin(covered)]
+    covered = np.zeros(len(samples), bool)
+    for table in matched.values():
+        covered |= table.index.equals(samples) or samples.isin(table.index)
+    lost = samples[~covered]
     if len(lost) and (not partly or len(lost) == len(samples)):
         reasons = ''.join(f'; {note.rstrip(".")}' for note in notes)
         raise DataError(
@@ -912,7 +958,7 @@ def match_new_tables(
         )
     if len(lost):
         notes.append(f'not predicted: {first_few(lost, 10)}, without any usable table')
-    return matched, samples[~samples.isin(lost)], unmet_tables(matched) + notes
+    return matched, samples[covered], unmet_tables(matched) + notes
 
 
 def leave_out(
@@ -931,14 +977,239 @@ def leave_out(
 BLOCK = 1000  # New samples that are served together
 
 
+class NewSamples(NamedTuple):
+    "A block of new samples, who may lack modalities"
+
+    number: np.ndarray  # `(n,)` numbers of the samples
+    values: dict  # Modality -> `(n_m, d)` float32 of the samples that have it
+    has: dict  # Modality -> `(n,)` bool
+
+
 def in_blocks(
     tables: dict,  # Modality -> DataFrame of new samples
+    samples: pd.Index,  # `(N,)` all of them
     size: int = BLOCK,  # Most samples of a block
-) -> Iterator[dict]:  # Modality -> DataFrame
-    "The tables in blocks of samples that have the same modalities"
-    for samples, group in group_by_modalities(tables):
-        for start in range(0, len(samples), size):
-            yield {m: table.iloc[start : start + size] for m, table in group.items()}
+) -> Iterator[NewSamples]:
+    "The tables in blocks, ordered by the modalities of the samples"
+    place = {m: table.index.get_indexer(samples) for m, table in tables.items()}
+    arrays = {m: table.to_numpy() for m, table in tables.items()}
+    order = np.lexsort([found >= 0 for found in place.values()])
+    for start in range(0, len(samples), size):
+        number = order[start : start + size]
+        has = {m: found[number] >= 0 for m, found in place.items()}
+        values = {}
+        for m, own in has.items():
+            if own.any():
+                values[m] = arrays[m][place[m][number[own]]].astype(np.float32, copy=False)
+        yield NewSamples(number, values, has)
+
+# %% ../nbs/13_classifier.ipynb #7263b7cf
+class LinearView(NamedTuple):
+    "The product that replaces the steps of a `NodeView`"
+
+    start: np.ndarray  # a: `(d,)`
+    weights: np.ndarray  # B: `(d, D)`
+    shift: np.ndarray  # c: `(D,)`
+
+    def __call__(
+        self,
+        values: np.ndarray,  # `(n, d)` float32
+    ) -> np.ndarray:  # `(n, D)` float32
+        "Features of samples"
+        return (values - self.start) @ self.weights + self.shift
+
+
+def as_linear(
+    view: NodeView,
+) -> LinearView | None:  # None if features are no linear map of the values
+    "Steps of a view as one"
+    if view.kind == 'ranks' or view.comp.method == 'autoencoder':
+        return None
+    sd = view.comp.scaler.scale_[:, None]
+    shift = -np.asarray(view.centre, np.float64)
+    if view.comp.method == 'pca':
+        weights = np.asarray(view.comp.encoder, np.float64) / sd
+        shift = shift + view.comp.bias
+        if view.rotation is not None:
+            axes = view.rotation.back(np.eye(view.rotation.rows.shape[1]))
+            weights, shift = weights @ axes, shift @ axes
+    elif view.rotation is not None:
+        axes = view.rotation.back(np.eye(view.rotation.rows.shape[1]))
+        weights, shift = axes / sd, shift @ axes
+    else:
+        return None  # Scaling alone is no product
+    parts = view.comp.scaler.mean_, weights / view.scale, shift / view.scale
+    return LinearView(*(np.asarray(part, np.float32) for part in parts))
+
+
+class Views:
+    "Features of new samples by modality and kind"
+
+    def __init__(
+        self,
+        reference: Reference,  # Of the fitted samples
+    ):
+        self.views = reference.views
+        self.columns = reference.columns
+        self.linear = {key: as_linear(view) for key, view in self.views.items()}
+
+    def features(
+        self,
+        modality: str,
+        kind: str,  # As in `compression_of`
+        values: np.ndarray,  # `(n, d)` float32
+    ) -> np.ndarray:  # `(n, D)` float32
+        "Features of one kind"
+        linear = self.linear[modality, kind]
+        if linear is not None:
+            return linear(values)
+        table = pd.DataFrame(values, columns=self.columns[modality], copy=False)
+        return self.views[modality, kind](table).astype(np.float32)
+
+# %% ../nbs/13_classifier.ipynb #7263b7d1
+class PartOfFusion(SNF):
+    "The fusion of some modalities of a fitted one, to which new samples are attached by known similarities"
+
+    def __init__(
+        self,
+        whole: SNF,  # Fitted
+        names: tuple,  # Some of its modalities, in their order
+    ):
+        vars(self).update(vars(whole))
+        self.features = {m: whole.features[m] for m in names}
+        if len(names) == len(whole.features):
+            return
+        known = {m: whole.similarities[m] for m in names}
+        self.fused = fuse(network_tensors(known, whole.K, whole.dtype), whole.options)
+        self.network = self.fused.network.numpy()
+
+    def new_similarity(
+        self,
+        X: dict,  # Modality -> `(n, N+1)`, as `SNF.new_similarity` returns it
+    ) -> dict:  # The same
+        "Similarities that are known"
+        return X
+
+
+def similarities_of_new(
+    snf: SNF,  # Fitted
+    X: dict,  # Modality -> `(n_m, D)` of the new samples that have it
+) -> dict:  # Modality -> `(n_m, N+1)`
+    "`SNF.new_similarity` of each modality for samples of its own"
+    W = {}
+    for m, x in X.items():
+        alone = copy.copy(snf)
+        alone.features = {m: snf.features[m]}
+        W |= alone.new_similarity({m: x})
+    return W
+
+
+def patterns_of(
+    has: np.ndarray,  # `(M, n)` bool
+) -> Iterator[tuple]:  # `(M,)` bool, and `(n,)` bool: the columns that are equal to it
+    "Different columns, each with its places"
+    patterns, which = np.unique(has, axis=1, return_inverse=True)
+    for number, pattern in enumerate(patterns.T):
+        yield pattern, which.ravel() == number
+
+
+def attach_rows(
+    reference: Reference,  # Of the fitted samples
+    X: dict,  # Modality of the edges -> `(n_m, D)` of the new samples that have it
+    has: np.ndarray,  # `(M, n)` bool: modalities of the edges
+) -> np.ndarray:  # `(n, N)`, in the units of the fitted network
+    "Network rows of new samples; `DataError` for samples without any modality of the edges"
+    names = reference.edge_modalities
+    if not has.any(0).all():
+        raise DataError(
+            f'New samples are attached by {first_few(names)}, and {plural((~has.any(0)).sum(), "sample")} have none of them: give at least one.'
+        )
+    if reference.present is not None:
+        given = [m for m in names if m in X]
+        own = dict(zip(names, has))
+        filled = {m: with_zero_rows(X[m], own[m]) for m in given}
+        return reference.snf.attach(filled, np.stack([own[m] for m in given]))
+    W = similarities_of_new(reference.snf, X)
+    number = np.cumsum(has, axis=1) - 1  # Of each sample among those with a modality
+    model = reference.model
+    rows = np.zeros((has.shape[1], len(reference.edges)), reference.snf.network.dtype)
+    for pattern, own in patterns_of(has):
+        part = PartOfFusion(reference.snf, tuple(m for m, p in zip(names, pattern) if p))
+        edges = reference.edges
+        if not pattern.all():
+            edges = select_edges(part.network, model.edges_per_node, model.rule)
+        units = reference.edges.sum(1).mean() / edges.sum(1).mean()
+        places = {m: number[v, own] for v, m in enumerate(names) if pattern[v]}
+        known = {m: W[m][place] for m, place in places.items()}
+        rows[own] = part.attach(known) * np.float32(units)
+    return rows
+
+# %% ../nbs/13_classifier.ipynb #7263b7d2
+def heads_of_block(
+    fitted: FittedJoint,
+    views: Views,  # Of its reference
+    block: NewSamples,
+) -> dict:  # Head -> `(n, C)` probabilities; NaN where a sample lacks the modality of a head
+    "`FittedJoint.predict_heads` for samples of any modalities together"
+    reference, model = fitted.reference, fitted.model
+    n = len(block.number)
+    nobody = np.zeros(n, bool)
+    own = {m: block.has.get(m, nobody) for m in reference.columns}
+    x, similar = [], {}
+    for m, values in block.values.items():
+        if m in reference.edge_modalities:
+            similar[m] = views.features(m, model.network_features, values)
+    for m, known in zip(fitted.nodes, fitted.x):
+        new = np.zeros((n, len(known)), np.float32)
+        if own[m].any():
+            kind = model.features_of(m)
+            same = kind == model.network_features and m in similar
+            new[own[m]] = similar[m] if same else views.features(m, kind, block.values[m])
+        x.append(torch.cat([known, torch.tensor(new.T)], 1))
+    has = np.stack([own[m] for m in reference.edge_modalities])
+    options = model.neighbour_weight, model.edges_per_node, model.edge_weight
+    rows = attach_rows(reference, similar, has)
+    graph = AttachedGraph(reference.edges, rows, *options)
+    has = np.hstack([fitted.present, np.stack([own[m] for m in fitted.nodes])])
+    heads = fitted.all_heads(x, fitted.mark_gaps(graph, has))
+    heads = {head: p[-n:] for head, p in heads.items()}
+    for m in fitted.nodes:
+        heads[m] = np.where(own[m][:, None], heads[m], np.nan)
+    return with_fused_head(fitted, heads, block)
+
+
+def with_fused_head(
+    fitted: FittedJoint,
+    heads: dict,  # Head -> `(n, C)`, of the networks
+    block: NewSamples,
+) -> dict:  # The same; with a held-out fusion also its linear heads, `'network'` and its own `'fused'`
+    "What `FittedFusion` adds to the heads of the networks"
+    if not isinstance(fitted, FittedFusion):
+        return heads
+    heads = heads | {'network': heads['fused']}
+    if fitted.fusions is None:
+        return heads
+    for m, head in fitted.fusions.linear_heads.items():
+        proba = np.full(heads['fused'].shape, np.nan)
+        if m in block.values:
+            proba[block.has[m]] = head.probabilities(block.values[m])
+        heads[linear_name(m)] = proba
+    return heads | {'fused': fitted.fusions.predict(heads)}
+
+
+def serve(
+    fitted: FittedJoint,
+    tables: dict,  # Modality -> DataFrame `(n, d)` of new samples, with the fitted columns
+    samples: pd.Index,  # `(n,)` all of them
+) -> dict:  # Head -> `(n, C)`; NaN where a sample lacks the modality of a head
+    "Probabilities of every head for new samples, block by block"
+    views = Views(fitted.reference)
+    heads: dict = {}
+    for block in in_blocks(tables, samples):
+        for head, p in heads_of_block(fitted, views, block).items():
+            whole = heads.setdefault(head, np.full((len(samples), p.shape[1]), np.nan))
+            whole[block.number] = p
+    return heads
 
 # %% ../nbs/13_classifier.ipynb #9b38f508
 SAVED_METHODS = {
@@ -1530,12 +1801,11 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
     def _heads(self, tables, samples):
         "`heads` for tables that `new_tables` has checked"
         with threadpool_limits(self.threads), torch.no_grad():
-            parts = [self.fitted_.predict_heads(block) for block in in_blocks(tables)]
-        heads = {}
-        for head in (*self.fitted_.nodes, 'fused'):
-            table = pd.concat([part[head] for part in parts]).loc[samples]
-            heads[head] = table.astype(float).set_axis(self.classes_, axis=1)
-        return heads
+            heads = serve(self.fitted_, tables, samples)
+        return {
+            head: pd.DataFrame(heads[head], samples, self.classes_)
+            for head in (*self.fitted_.nodes, 'fused')
+        }
 
     def predict_proba(
         self,
