@@ -1182,7 +1182,9 @@ def with_fused_head(
     fitted: FittedJoint,
     heads: dict,  # Head -> `(n, C)`, of the networks
     block: NewSamples,
-) -> dict:  # The same; with a held-out fusion also its linear heads, `'network'` and its own `'fused'`
+) -> (
+    dict
+):  # The same; with a held-out fusion also its linear heads, `'network'` and its own `'fused'`
     "What `FittedFusion` adds to the heads of the networks"
     if not isinstance(fitted, FittedFusion):
         return heads
