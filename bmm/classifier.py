@@ -11,13 +11,13 @@ __all__ = ['RULES', 'RESERVED', 'PARAMETER_LIMITS', 'SHARED', 'BLOCK', 'SAVED_ME
            'drift_notes', 'filled_tables', 'training_cohort', 'lacking_notes', 'natural_order', 'in_order_of_names',
            'check_parameters', 'fit_sizes', 'choose_method', 'choose_features', 'choose_model', 'average_held_out',
            'silenced_probabilities', 'held_out_tables', 'weight_records', 'drop_training_state', 'is_finite',
-           'match_new_table', 'unmet_tables', 'match_new_tables', 'leave_out', 'NewSamples', 'in_blocks', 'LinearView',
-           'as_linear', 'Views', 'PartOfFusion', 'similarities_of_new', 'patterns_of', 'attach_rows', 'heads_of_block',
-           'with_fused_head', 'serve', 'describe_classes', 'build_classes', 'describe_method', 'build_method',
-           'at_place', 'of_place', 'view_arrays', 'SavedRotation', 'SavedView', 'SavedRun', 'pack_joint',
-           'SavedReference', 'network_of_weights', 'SavedJoint', 'SavedFusion', 'training_records', 'pack_classifier',
-           'BalancedClassifier', 'unpack_records', 'unpack_classifier', 'load_classifier', 'hidden_sets',
-           'without_modalities']
+           'match_new_table', 'unmet_tables', 'match_new_tables', 'NewSamples', 'in_blocks', 'LinearView', 'as_linear',
+           'Views', 'PartOfFusion', 'similarities_of_new', 'patterns_of', 'attach_rows', 'BlockFeatures',
+           'features_of_block', 'modalities_of_block', 'heads_of_block', 'with_fused_head', 'serve', 'describe_classes',
+           'build_classes', 'describe_method', 'build_method', 'at_place', 'of_place', 'view_arrays', 'SavedRotation',
+           'SavedView', 'SavedRun', 'pack_joint', 'SavedReference', 'network_of_weights', 'SavedJoint', 'SavedFusion',
+           'training_records', 'pack_classifier', 'BalancedClassifier', 'unpack_records', 'unpack_classifier',
+           'load_classifier', 'hidden_sets', 'without_modalities']
 
 # %% ../nbs/13_classifier.ipynb #27f478fa
 import copy
@@ -483,6 +483,18 @@ class FittedTable:
     farthest: float  # Largest distance of a training sample
     donors: np.ndarray  # `(1, d)` medians, or `(N, d)` values for `missing='neighbours'`
 
+    def of(
+        self,
+        columns: pd.Index,  # `(d,)` fitted ones, in the order of the arrays
+        order: pd.Index,  # `(d,)` the same in another order
+    ) -> 'FittedTable':
+        "The same for columns in another order"
+        if columns.equals(order):
+            return self
+        place = columns.get_indexer(order)
+        parts = self.mean[place], self.sd[place], self.farthest, self.donors[:, place]
+        return FittedTable(*parts)
+
 
 def distances(
     values: np.ndarray,  # `(n, d)`
@@ -501,21 +513,21 @@ def moments(
     "What `distances` says about a large table, in float32 and in parts that fit into the processor's cache"
     varies = fitted.sd > 0
     mean = fitted.mean[varies].astype(np.float32)
-    sd = np.maximum(fitted.sd[varies], np.finfo(np.float32).tiny).astype(np.float32)
-    each_feature = np.ones(len(sd), np.float32)
+    per_sd = (1 / np.maximum(fitted.sd[varies], 1e-37)).astype(np.float32)
+    each_feature = np.ones(len(per_sd), np.float32)
     far = np.zeros(len(values))
-    total, squares = np.zeros((2, len(sd)))
+    total, squares = np.zeros((2, len(per_sd)))
     size = max(1, 100_000 // values.shape[1])
     with np.errstate(over='ignore', invalid='ignore'):
         for start in range(0, len(values), size):
             part = values[start : start + size].astype(np.float32)
             signed = part if varies.all() else part[:, varies]
             signed -= mean
-            signed /= sd
+            signed *= per_sd
             each_sample = np.ones(len(signed), np.float32)
             total += each_sample @ signed
             np.abs(signed, out=signed)
-            far[start : start + size] = signed @ each_feature / len(sd)
+            far[start : start + size] = signed @ each_feature / len(per_sd)
             np.square(signed, out=signed)
             squares += each_sample @ signed
     return far, total, squares
@@ -876,7 +888,7 @@ def match_new_table(
     reference,  # `Reference` of the fitted cohort
     fitted: FittedTable,
     rule: str = 'error',  # One of `RULES`, for gaps
-) -> tuple:  # The fitted columns of the samples that have the modality, without gaps; notes
+) -> tuple:  # The fitted columns, in any order, of the samples that have the modality, without gaps; notes
     "One table of new samples, checked; `DataError` names missing columns and bad values"
     columns = check_names(f'{name} of the new samples', 'feature name', table.columns)
     table = table.set_axis(columns, axis=1)
@@ -888,14 +900,14 @@ def match_new_table(
             f'{name}: {plural(len(lacking), "feature")} missing ({first_few(lacking)})'
         )
         table = table.reindex(columns=known)
-    if not table.columns.equals(known) or not table.index.is_unique:
+    if len(columns) != len(known) or len(lacking) or not table.index.is_unique:
         table = reference.matched(name, table)
     if not len(table):
         return table, notes
     table = to_numbers(name, table)
     if is_finite(table.to_numpy()):  # The usual case: no copy of a large table
-        return table, notes + drift_notes(name, table, fitted)
-    table, empty = present_rows(name, table)
+        return table, notes + drift_notes(name, table, fitted.of(known, table.columns))
+    table, empty = present_rows(name, table[known])
     table, filled = fill_gaps(name, table, rule, fitted.donors)
     remedy = "only rows, since every fitted feature is read; missing='median' fills, missing='leave-out' predicts without this table"
     table, _ = check_values(name, table, remedy=remedy)
@@ -929,7 +941,7 @@ def match_new_tables(
     partly: bool = False,  # Go on without the samples for which nothing is left
 ) -> tuple[
     dict, pd.Index, list
-]:  # Tables with the fitted columns, samples that have one, notes
+]:  # Tables with the fitted columns in any order, samples that have one, notes
     "Fitted modalities and columns of new samples; `DataError` names missing columns, bad values, and samples without a modality"
     known = reference.columns
     matched = {}
@@ -960,19 +972,6 @@ def match_new_tables(
         notes.append(f'not predicted: {first_few(lost, 10)}, without any usable table')
     return matched, samples[covered], unmet_tables(matched) + notes
 
-
-def leave_out(
-    tables: dict,  # Modality -> DataFrame
-    modality: str,  # Of `tables`
-) -> dict:  # Modality -> DataFrame, without `modality`
-    "The other tables of the samples that have a modality and at least one other"
-    with_it = tables[modality].index
-    return {
-        name: table.loc[table.index.intersection(with_it, sort=False)]
-        for name, table in tables.items()
-        if name != modality
-    }
-
 # %% ../nbs/13_classifier.ipynb #7263b7ce
 BLOCK = 1000  # New samples that are served together
 
@@ -988,11 +987,13 @@ class NewSamples(NamedTuple):
 def in_blocks(
     tables: dict,  # Modality -> DataFrame of new samples
     samples: pd.Index,  # `(N,)` all of them
+    columns: dict,  # Modality -> its columns in the fitted order
     size: int = BLOCK,  # Most samples of a block
 ) -> Iterator[NewSamples]:
     "The tables in blocks, ordered by the modalities of the samples"
     place = {m: table.index.get_indexer(samples) for m, table in tables.items()}
     arrays = {m: table.to_numpy() for m, table in tables.items()}
+    column = {m: table.columns.get_indexer(columns[m]) for m, table in tables.items()}
     order = np.lexsort([found >= 0 for found in place.values()])
     for start in range(0, len(samples), size):
         number = order[start : start + size]
@@ -1000,7 +1001,9 @@ def in_blocks(
         values = {}
         for m, own in has.items():
             if own.any():
-                values[m] = arrays[m][place[m][number[own]]].astype(np.float32, copy=False)
+                rows = arrays[m][place[m][number[own]]].astype(np.float32, copy=False)
+                same = tables[m].columns.equals(columns[m])
+                values[m] = rows if same else rows.take(column[m], axis=1)
         yield NewSamples(number, values, has)
 
 # %% ../nbs/13_classifier.ipynb #7263b7cf
@@ -1115,73 +1118,117 @@ def patterns_of(
 
 def attach_rows(
     reference: Reference,  # Of the fitted samples
-    X: dict,  # Modality of the edges -> `(n_m, D)` of the new samples that have it
-    has: np.ndarray,  # `(M, n)` bool: modalities of the edges
-) -> np.ndarray:  # `(n, N)`, in the units of the fitted network
-    "Network rows of new samples; `DataError` for samples without any modality of the edges"
+    similar: dict,  # Modality of the edges -> `(n_m, ...)`, as from `features_of_block`
+    known: np.ndarray,  # `(M, n)` bool: samples that have each modality of the edges
+    has: np.ndarray,  # `(M, n)` bool: those that are attached by it
+) -> (
+    np.ndarray
+):  # `(n, N)`, in the units of the fitted network; 0 for samples that are not attached
+    "Network rows of new samples"
     names = reference.edge_modalities
-    if not has.any(0).all():
-        raise DataError(
-            f'New samples are attached by {first_few(names)}, and {plural((~has.any(0)).sum(), "sample")} have none of them: give at least one.'
-        )
     if reference.present is not None:
-        given = [m for m in names if m in X]
-        own = dict(zip(names, has))
-        filled = {m: with_zero_rows(X[m], own[m]) for m in given}
-        return reference.snf.attach(filled, np.stack([own[m] for m in given]))
-    W = similarities_of_new(reference.snf, X)
-    number = np.cumsum(has, axis=1) - 1  # Of each sample among those with a modality
+        filled = {
+            m: with_zero_rows(similar[m], own) for m, own in zip(names, known) if m in similar
+        }
+        present = np.stack([own for m, own in zip(names, has) if m in similar])
+        return reference.snf.attach(filled, present)
+    number = np.cumsum(known, axis=1) - 1  # Of each sample among those with a modality
     model = reference.model
     rows = np.zeros((has.shape[1], len(reference.edges)), reference.snf.network.dtype)
     for pattern, own in patterns_of(has):
+        if not pattern.any():
+            continue
         part = PartOfFusion(reference.snf, tuple(m for m, p in zip(names, pattern) if p))
         edges = reference.edges
         if not pattern.all():
             edges = select_edges(part.network, model.edges_per_node, model.rule)
         units = reference.edges.sum(1).mean() / edges.sum(1).mean()
         places = {m: number[v, own] for v, m in enumerate(names) if pattern[v]}
-        known = {m: W[m][place] for m, place in places.items()}
-        rows[own] = part.attach(known) * np.float32(units)
+        W = {m: similar[m][place] for m, place in places.items()}
+        rows[own] = part.attach(W) * np.float32(units)
     return rows
 
 # %% ../nbs/13_classifier.ipynb #7263b7d2
+class BlockFeatures(NamedTuple):
+    "Features of a block of new samples"
+
+    nodes: list  # Per modality of the nodes: `(n, d)`, 0 for samples that lack it
+    similar: dict  # Modality of the edges -> similarities `(n_m, N+1)`; features `(n_m, D)` if fitted samples lack modalities
+
+
+def features_of_block(
+    reference: Reference,
+    views: Views,  # Of the reference
+    block: NewSamples,
+) -> BlockFeatures:
+    "Features at the nodes and for similarity; those of one kind are computed once"
+    model = reference.model
+    n = len(block.number)
+    similar = {}
+    for m in reference.edge_modalities:
+        if m in block.values:
+            similar[m] = views.features(m, model.network_features, block.values[m])
+    nodes = []
+    for m in reference.nodes:
+        new = np.zeros((n, reference.features(m).shape[1]), np.float32)
+        if m in block.values:
+            kind = model.features_of(m)
+            same = kind == model.network_features and m in similar
+            own = similar[m] if same else views.features(m, kind, block.values[m])
+            new[block.has[m]] = own
+        nodes.append(new)
+    if reference.present is None:
+        similar = similarities_of_new(reference.snf, similar)
+    return BlockFeatures(nodes, similar)
+
+
+def modalities_of_block(
+    names: tuple,  # M modalities
+    block: NewSamples,
+    hidden: str | None = None,  # A modality to leave out
+) -> np.ndarray:  # `(M, n)` bool
+    "Who has which modalities; with one left out, those who lack it have none"
+    nobody = np.zeros(len(block.number), bool)
+    has = np.stack([nobody if m == hidden else block.has.get(m, nobody) for m in names])
+    return has if hidden is None else has & block.has.get(hidden, nobody)
+
+
 def heads_of_block(
     fitted: FittedJoint,
-    views: Views,  # Of its reference
+    features: BlockFeatures,
     block: NewSamples,
+    hidden: str | None = None,  # A modality to leave out, as for `modalities_of_block`
 ) -> dict:  # Head -> `(n, C)` probabilities; NaN where a sample lacks the modality of a head
     "`FittedJoint.predict_heads` for samples of any modalities together"
     reference, model = fitted.reference, fitted.model
-    n = len(block.number)
-    nobody = np.zeros(n, bool)
-    own = {m: block.has.get(m, nobody) for m in reference.columns}
-    x, similar = [], {}
-    for m, values in block.values.items():
-        if m in reference.edge_modalities:
-            similar[m] = views.features(m, model.network_features, values)
-    for m, known in zip(fitted.nodes, fitted.x):
-        new = np.zeros((n, len(known)), np.float32)
-        if own[m].any():
-            kind = model.features_of(m)
-            same = kind == model.network_features and m in similar
-            new[own[m]] = similar[m] if same else views.features(m, kind, block.values[m])
-        x.append(torch.cat([known, torch.tensor(new.T)], 1))
-    has = np.stack([own[m] for m in reference.edge_modalities])
+    own = modalities_of_block(fitted.nodes, block, hidden)
+    x = []
+    for known, new, has in zip(fitted.x, features.nodes, own):
+        rows = np.where(has[:, None], new, 0)
+        x.append(torch.cat([known, torch.tensor(rows.T)], 1))
+    names = reference.edge_modalities
+    attached = modalities_of_block(names, block, hidden)
+    lost = ~attached.any(0)
+    if hidden is None and lost.any():
+        raise DataError(
+            f'New samples are attached by {first_few(names)}, and {plural(lost.sum(), "sample")} have none of them: give at least one.'
+        )
+    known = modalities_of_block(names, block)
+    rows = attach_rows(reference, features.similar, known, attached)
     options = model.neighbour_weight, model.edges_per_node, model.edge_weight
-    rows = attach_rows(reference, similar, has)
     graph = AttachedGraph(reference.edges, rows, *options)
-    has = np.hstack([fitted.present, np.stack([own[m] for m in fitted.nodes])])
-    heads = fitted.all_heads(x, fitted.mark_gaps(graph, has))
-    heads = {head: p[-n:] for head, p in heads.items()}
-    for m in fitted.nodes:
-        heads[m] = np.where(own[m][:, None], heads[m], np.nan)
-    return with_fused_head(fitted, heads, block)
+    heads = fitted.all_heads(x, fitted.mark_gaps(graph, np.hstack([fitted.present, own])))
+    heads = {head: p[-len(rows) :] for head, p in heads.items()}
+    for m, has in zip(fitted.nodes, own):
+        heads[m] = np.where(has[:, None], heads[m], np.nan)
+    return with_fused_head(fitted, heads, block, own)
 
 
 def with_fused_head(
     fitted: FittedJoint,
     heads: dict,  # Head -> `(n, C)`, of the networks
     block: NewSamples,
+    own: np.ndarray,  # `(M, n)` bool: modalities of the samples
 ) -> (
     dict
 ):  # The same; with a held-out fusion also its linear heads, `'network'` and its own `'fused'`
@@ -1191,26 +1238,30 @@ def with_fused_head(
     heads = heads | {'network': heads['fused']}
     if fitted.fusions is None:
         return heads
+    has = dict(zip(fitted.nodes, own))
     for m, head in fitted.fusions.linear_heads.items():
         proba = np.full(heads['fused'].shape, np.nan)
         if m in block.values:
             proba[block.has[m]] = head.probabilities(block.values[m])
-        heads[linear_name(m)] = proba
+        heads[linear_name(m)] = np.where(has[m][:, None], proba, np.nan)
     return heads | {'fused': fitted.fusions.predict(heads)}
 
 
 def serve(
     fitted: FittedJoint,
-    tables: dict,  # Modality -> DataFrame `(n, d)` of new samples, with the fitted columns
+    tables: dict,  # Modality -> DataFrame `(n, d)` of new samples, with the fitted columns in any order
     samples: pd.Index,  # `(n,)` all of them
-) -> dict:  # Head -> `(n, C)`; NaN where a sample lacks the modality of a head
+    hidden: tuple = (None,),  # Modalities to leave out, one at a time; None: nothing
+) -> dict:  # Pair of hidden modality and head -> `(n, C)`; NaN where a sample lacks the modality of a head
     "Probabilities of every head for new samples, block by block"
     views = Views(fitted.reference)
     heads: dict = {}
-    for block in in_blocks(tables, samples):
-        for head, p in heads_of_block(fitted, views, block).items():
-            whole = heads.setdefault(head, np.full((len(samples), p.shape[1]), np.nan))
-            whole[block.number] = p
+    for block in in_blocks(tables, samples, fitted.reference.columns):
+        features = features_of_block(fitted.reference, views, block)
+        for left_out in hidden:
+            for head, p in heads_of_block(fitted, features, block, left_out).items():
+                unknown = np.full((len(samples), p.shape[1]), np.nan)
+                heads.setdefault((left_out, head), unknown)[block.number] = p
     return heads
 
 # %% ../nbs/13_classifier.ipynb #9b38f508
@@ -1774,6 +1825,15 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         partly: bool = False,  # Leave out samples without a usable table, with a warning, instead of an error
     ) -> tuple:  # Modality -> DataFrame with the rows that have it, and sample ids in order
         "New samples, checked; warnings name what was not fitted, what is missing or filled, and values unlike the fitted ones"
+        tables, samples = self._new_tables(X, partly)
+        columns = self.fitted_.reference.columns
+        for m, table in tables.items():
+            if not table.columns.equals(columns[m]):
+                tables[m] = table[columns[m]]
+        return tables, samples
+
+    def _new_tables(self, X, partly=False):
+        "`new_tables` with columns in any order: a copy of a large table costs memory"
         check_is_fitted(self)
         check_choice('rule for gaps, missing =', self.missing, *RULES)
         reference = self.fitted_.reference
@@ -1798,14 +1858,14 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         X,  # New samples, as for `fit`
     ) -> dict:  # Head -> DataFrame `(n, C)`; NaN where a sample lacks the modality of a head
         "Probabilities of every head for new samples: each modality's own, and the fused one"
-        return self._heads(*self.new_tables(X))
+        return self._heads(*self._new_tables(X))
 
     def _heads(self, tables, samples):
         "`heads` for tables that `new_tables` has checked"
         with threadpool_limits(self.threads), torch.no_grad():
             heads = serve(self.fitted_, tables, samples)
         return {
-            head: pd.DataFrame(heads[head], samples, self.classes_)
+            head: pd.DataFrame(heads[None, head], samples, self.classes_)
             for head in (*self.fitted_.nodes, 'fused')
         }
 
@@ -1868,24 +1928,22 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         pd.DataFrame
     ):  # Index sample; columns predicted, probability, one a modality (nats), lacks, decided
         "Prediction of new samples, and the modality that contributed most to it"
-        tables, samples = self.new_tables(X)
-        n_tables = (
-            pd.concat([pd.Series(1, t.index) for t in tables.values()]).groupby(level=0).sum()
-        )
+        tables, samples = self._new_tables(X)
+        with threadpool_limits(self.threads), torch.no_grad():
+            heads = serve(self.fitted_, tables, samples, (None, *tables))
+        has = pd.DataFrame({m: samples.isin(t.index) for m, t in tables.items()}, samples)
+        alone = has.sum(axis=1) == 1
         prior = np.bincount(self.y_) / len(self.y_)
         without = {}
-        for m, table in tables.items():
-            others = leave_out(tables, m)
-            without[m] = pd.DataFrame(np.nan, samples, self.classes_)
-            if any(len(t) for t in others.values()):
-                given = {name: t for name, t in others.items() if len(t)}
-                both = pd.Index(dict.fromkeys(s for t in given.values() for s in t.index))
-                fused = self._heads(given, both)['fused']
-                without[m].loc[fused.index] = fused
-            # A single modality is compared with the shares of the classes
-            single = table.index[n_tables[table.index] == 1]
-            without[m].loc[single] = prior
-        return contributions(self._heads(tables, samples)['fused'], without)
+        for m, own in has.items():
+            fused = heads[m, 'fused']
+            fused[~own] = np.nan
+            fused[own & alone] = (
+                prior  # A single modality is compared with the shares of the classes
+            )
+            without[m] = pd.DataFrame(fused, samples, self.classes_)
+        full = pd.DataFrame(heads[None, 'fused'], samples, self.classes_)
+        return contributions(full, without)
 
     def top_features(
         self,
