@@ -7,13 +7,15 @@ __all__ = ['RULES', 'RESERVED', 'PARAMETER_LIMITS', 'SHARED', 'BLOCK', 'SAVED_ME
            'holds_tables', 'one_spelling', 'read_tables', 'read_obs', 'own_labels', 'labels_by_id',
            'labels_by_position', 'match_labels', 'read_labelled', 'encode_labels', 'check_class_weight',
            'class_weights', 'weights_of_tables', 'combined_weights', 'as_frame', 'labels_of_rows', 'column_groups',
-           'split_table', 'side_by_side', 'fill_gaps', 'FittedTable', 'distances', 'summarise', 'drift_notes',
-           'filled_tables', 'training_cohort', 'lacking_notes', 'natural_order', 'in_order_of_names',
+           'split_table', 'side_by_side', 'fill_gaps', 'FittedTable', 'distances', 'moments', 'summarise',
+           'drift_notes', 'filled_tables', 'training_cohort', 'lacking_notes', 'natural_order', 'in_order_of_names',
            'check_parameters', 'fit_sizes', 'choose_method', 'choose_features', 'choose_model', 'average_held_out',
-           'silenced_probabilities', 'held_out_tables', 'weight_records', 'drop_training_state', 'match_new_table',
-           'unmet_tables', 'match_new_tables', 'leave_out', 'in_blocks', 'describe_classes', 'build_classes',
-           'describe_method', 'build_method', 'at_place', 'of_place', 'view_arrays', 'SavedRotation', 'SavedView',
-           'SavedRun', 'pack_joint', 'SavedReference', 'network_of_weights', 'SavedJoint', 'SavedFusion',
+           'silenced_probabilities', 'held_out_tables', 'weight_records', 'drop_training_state', 'is_finite',
+           'match_new_table', 'unmet_tables', 'match_new_tables', 'NewSamples', 'in_blocks', 'LinearView', 'as_linear',
+           'Views', 'PartOfFusion', 'similarities_of_new', 'patterns_of', 'attach_rows', 'BlockFeatures',
+           'features_of_block', 'modalities_of_block', 'heads_of_block', 'with_fused_head', 'serve', 'describe_classes',
+           'build_classes', 'describe_method', 'build_method', 'at_place', 'of_place', 'view_arrays', 'SavedRotation',
+           'SavedView', 'SavedRun', 'pack_joint', 'SavedReference', 'network_of_weights', 'SavedJoint', 'SavedFusion',
            'training_records', 'pack_classifier', 'BalancedClassifier', 'unpack_records', 'unpack_classifier',
            'load_classifier', 'hidden_sets', 'without_modalities']
 
@@ -24,6 +26,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,12 +39,14 @@ from .data.cohort import Cohort, alike_classes, blanks_note, check_names, check_
 from .data.cohort import first_column_as_ids, id_text, is_anndata, is_mudata, is_real
 from .data.cohort import match_ids, plural, present_rows, tables_of, to_numbers, upright
 from .data.compression import Compressor, Rotation
-from .models.fusion import FittedFusion, FusedJoint, with_fusion
+from .graph.patient_graph import AttachedGraph, select_edges
+from .graph.snf import SNF, fuse, network_tensors
+from .models.fusion import FittedFusion, FusedJoint, linear_name, with_fusion
 from .models.fusion import pack_fusions, unpack_fusions
-from .models.joint import FittedJoint, Joint, gather_held_out, group_by_modalities
-from .models.joint import head_probabilities
+from .models.joint import FittedJoint, Joint, gather_held_out, head_probabilities
 from .models.layers import CosineHead, Network
 from .models.rgcn import LIMITS, Z_SCORED, NodeView, Reference, check_options
+from .models.rgcn import with_zero_rows
 from .models.training import Batch, JointTraining, LateFusion, Method, match_weights
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -83,9 +88,15 @@ def one_spelling(
     samples = pd.Index([], dtype=str)
     spelled = {}
     notes = []
+    given = ids = None
     for name, table in tables.items():
-        ids = check_names(name, 'sample id', table.index)
-        notes += blanks_note(name, table.index)
+        if given is not None and table.index.equals(given):  # Those of the table before
+            notes += blanks_note(name, given)
+            spelled[name] = table.set_axis(ids)
+            continue
+        given = table.index
+        ids = check_names(name, 'sample id', given)
+        notes += blanks_note(name, given)
         if len(samples):
             place, told = match_ids(ids, samples)
             notes += [f'{name}: {note}' for note in told]
@@ -472,6 +483,18 @@ class FittedTable:
     farthest: float  # Largest distance of a training sample
     donors: np.ndarray  # `(1, d)` medians, or `(N, d)` values for `missing='neighbours'`
 
+    def of(
+        self,
+        columns: pd.Index,  # `(d,)` fitted ones, in the order of the arrays
+        order: pd.Index,  # `(d,)` the same in another order
+    ) -> 'FittedTable':
+        "The same for columns in another order"
+        if columns.equals(order):
+            return self
+        place = columns.get_indexer(order)
+        parts = self.mean[place], self.sd[place], self.farthest, self.donors[:, place]
+        return FittedTable(*parts)
+
 
 def distances(
     values: np.ndarray,  # `(n, d)`
@@ -481,6 +504,33 @@ def distances(
     varies = fitted.sd > 0
     signed = (values[:, varies] - fitted.mean[varies]) / fitted.sd[varies]
     return np.abs(signed).mean(1), signed
+
+
+def moments(
+    values: np.ndarray,  # `(n, d)`
+    fitted: FittedTable,
+) -> tuple:  # `(n,)` mean distance of each sample; `(d',)` sums of the signed distances and of their squares
+    "What `distances` says about a large table, in float32 and in parts that fit into the processor's cache"
+    varies = fitted.sd > 0
+    mean = fitted.mean[varies].astype(np.float32)
+    per_sd = (1 / np.maximum(fitted.sd[varies], 1e-37)).astype(np.float32)
+    each_feature = np.ones(len(per_sd), np.float32)
+    far = np.zeros(len(values))
+    total, squares = np.zeros((2, len(per_sd)))
+    size = max(1, 100_000 // values.shape[1])
+    with np.errstate(over='ignore', invalid='ignore'):
+        for start in range(0, len(values), size):
+            part = values[start : start + size].astype(np.float32)
+            signed = part if varies.all() else part[:, varies]
+            signed -= mean
+            signed *= per_sd
+            each_sample = np.ones(len(signed), np.float32)
+            total += each_sample @ signed
+            np.abs(signed, out=signed)
+            far[start : start + size] = signed @ each_feature / len(per_sd)
+            np.square(signed, out=signed)
+            squares += each_sample @ signed
+    return far, total, squares
 
 
 def summarise(
@@ -504,13 +554,7 @@ def drift_notes(
     n = len(table)
     if not n:
         return []
-    far = np.zeros(n)
-    total, squares = 0.0, 0.0
-    for start in range(0, n, 1000):  # In parts: a copy of a large table costs memory
-        part = table.iloc[start : start + 1000].to_numpy(np.float64)
-        far[start : start + 1000], signed = distances(part, fitted)
-        total = total + signed.sum(0)
-        squares = squares + (signed**2).sum(0)
+    far, total, squares = moments(table.to_numpy(), fitted)
     shift = np.abs(total / n).mean()
     spread = np.sqrt(np.median(np.maximum(squares / n - (total / n) ** 2, 0)))
     outside = far > max(2.0, 1.2 * fitted.farthest)
@@ -830,13 +874,21 @@ def drop_training_state(run):  # A trained `Run`
         parameter.grad = None
 
 # %% ../nbs/13_classifier.ipynb #62480182
+def is_finite(
+    values: np.ndarray,  # `(n, d)` of float32
+) -> bool:
+    "Whether every value is finite; a row of very large values may count as if one were not"
+    with np.errstate(over='ignore', invalid='ignore'):
+        return bool(np.isfinite(values @ np.ones(values.shape[1], np.float32)).all())
+
+
 def match_new_table(
     name: str,  # Of a fitted modality
     table: pd.DataFrame,  # `(n, d)` of new samples
     reference,  # `Reference` of the fitted cohort
     fitted: FittedTable,
     rule: str = 'error',  # One of `RULES`, for gaps
-) -> tuple:  # The fitted columns of the samples that have the modality, without gaps; notes
+) -> tuple:  # The fitted columns, in any order, of the samples that have the modality, without gaps; notes
     "One table of new samples, checked; `DataError` names missing columns and bad values"
     columns = check_names(f'{name} of the new samples', 'feature name', table.columns)
     table = table.set_axis(columns, axis=1)
@@ -848,10 +900,14 @@ def match_new_table(
             f'{name}: {plural(len(lacking), "feature")} missing ({first_few(lacking)})'
         )
         table = table.reindex(columns=known)
-    table = reference.matched(name, table)
+    if len(columns) != len(known) or len(lacking) or not table.index.is_unique:
+        table = reference.matched(name, table)
     if not len(table):
         return table, notes
-    table, empty = present_rows(name, to_numbers(name, table))
+    table = to_numbers(name, table)
+    if is_finite(table.to_numpy()):  # The usual case: no copy of a large table
+        return table, notes + drift_notes(name, table, fitted.of(known, table.columns))
+    table, empty = present_rows(name, table[known])
     table, filled = fill_gaps(name, table, rule, fitted.donors)
     remedy = "only rows, since every fitted feature is read; missing='median' fills, missing='leave-out' predicts without this table"
     table, _ = check_values(name, table, remedy=remedy)
@@ -885,7 +941,7 @@ def match_new_tables(
     partly: bool = False,  # Go on without the samples for which nothing is left
 ) -> tuple[
     dict, pd.Index, list
-]:  # Tables with the fitted columns, samples that have one, notes
+]:  # Tables with the fitted columns in any order, samples that have one, notes
     "Fitted modalities and columns of new samples; `DataError` names missing columns, bad values, and samples without a modality"
     known = reference.columns
     matched = {}
@@ -903,8 +959,10 @@ def match_new_tables(
             matched[name] = table
     if unknown:
         notes.insert(0, f'Not seen at fit, so not read: {first_few(unknown)}.')
-    covered = {sample for table in matched.values() for sample in table.index}
-    lost = samples[~samples.isin(covered)]
+    covered = np.zeros(len(samples), bool)
+    for table in matched.values():
+        covered |= table.index.equals(samples) or samples.isin(table.index)
+    lost = samples[~covered]
     if len(lost) and (not partly or len(lost) == len(samples)):
         reasons = ''.join(f'; {note.rstrip(".")}' for note in notes)
         raise DataError(
@@ -912,33 +970,299 @@ def match_new_tables(
         )
     if len(lost):
         notes.append(f'not predicted: {first_few(lost, 10)}, without any usable table')
-    return matched, samples[~samples.isin(lost)], unmet_tables(matched) + notes
-
-
-def leave_out(
-    tables: dict,  # Modality -> DataFrame
-    modality: str,  # Of `tables`
-) -> dict:  # Modality -> DataFrame, without `modality`
-    "The other tables of the samples that have a modality and at least one other"
-    with_it = tables[modality].index
-    return {
-        name: table.loc[table.index.intersection(with_it, sort=False)]
-        for name, table in tables.items()
-        if name != modality
-    }
+    return matched, samples[covered], unmet_tables(matched) + notes
 
 # %% ../nbs/13_classifier.ipynb #7263b7ce
 BLOCK = 1000  # New samples that are served together
 
 
+class NewSamples(NamedTuple):
+    "A block of new samples, who may lack modalities"
+
+    number: np.ndarray  # `(n,)` numbers of the samples
+    values: dict  # Modality -> `(n_m, d)` float32 of the samples that have it
+    has: dict  # Modality -> `(n,)` bool
+
+
 def in_blocks(
     tables: dict,  # Modality -> DataFrame of new samples
+    samples: pd.Index,  # `(N,)` all of them
+    columns: dict,  # Modality -> its columns in the fitted order
     size: int = BLOCK,  # Most samples of a block
-) -> Iterator[dict]:  # Modality -> DataFrame
-    "The tables in blocks of samples that have the same modalities"
-    for samples, group in group_by_modalities(tables):
-        for start in range(0, len(samples), size):
-            yield {m: table.iloc[start : start + size] for m, table in group.items()}
+) -> Iterator[NewSamples]:
+    "The tables in blocks, ordered by the modalities of the samples"
+    place = {m: table.index.get_indexer(samples) for m, table in tables.items()}
+    arrays = {m: table.to_numpy() for m, table in tables.items()}
+    column = {m: table.columns.get_indexer(columns[m]) for m, table in tables.items()}
+    order = np.lexsort([found >= 0 for found in place.values()])
+    for start in range(0, len(samples), size):
+        number = order[start : start + size]
+        has = {m: found[number] >= 0 for m, found in place.items()}
+        values = {}
+        for m, own in has.items():
+            if own.any():
+                rows = arrays[m][place[m][number[own]]].astype(np.float32, copy=False)
+                same = tables[m].columns.equals(columns[m])
+                values[m] = rows if same else rows.take(column[m], axis=1)
+        yield NewSamples(number, values, has)
+
+# %% ../nbs/13_classifier.ipynb #7263b7cf
+class LinearView(NamedTuple):
+    "The product that replaces the steps of a `NodeView`"
+
+    start: np.ndarray  # a: `(d,)`
+    weights: np.ndarray  # B: `(d, D)`
+    shift: np.ndarray  # c: `(D,)`
+
+    def __call__(
+        self,
+        values: np.ndarray,  # `(n, d)` float32
+    ) -> np.ndarray:  # `(n, D)` float32
+        "Features of samples"
+        return (values - self.start) @ self.weights + self.shift
+
+
+def as_linear(
+    view: NodeView,
+) -> LinearView | None:  # None if features are no linear map of the values
+    "Steps of a view as one"
+    if view.kind == 'ranks' or view.comp.method == 'autoencoder':
+        return None
+    sd = view.comp.scaler.scale_[:, None]
+    shift = -np.asarray(view.centre, np.float64)
+    if view.comp.method == 'pca':
+        weights = np.asarray(view.comp.encoder, np.float64) / sd
+        shift = shift + view.comp.bias
+        if view.rotation is not None:
+            axes = view.rotation.back(np.eye(view.rotation.rows.shape[1]))
+            weights, shift = weights @ axes, shift @ axes
+    elif view.rotation is not None:
+        axes = view.rotation.back(np.eye(view.rotation.rows.shape[1]))
+        weights, shift = axes / sd, shift @ axes
+    else:
+        return None  # Scaling alone is no product
+    parts = view.comp.scaler.mean_, weights / view.scale, shift / view.scale
+    return LinearView(*(np.asarray(part, np.float32) for part in parts))
+
+
+class Views:
+    "Features of new samples by modality and kind"
+
+    def __init__(
+        self,
+        reference: Reference,  # Of the fitted samples
+    ):
+        self.views = reference.views
+        self.columns = reference.columns
+        self.linear = {key: as_linear(view) for key, view in self.views.items()}
+
+    def features(
+        self,
+        modality: str,
+        kind: str,  # As in `compression_of`
+        values: np.ndarray,  # `(n, d)` float32
+    ) -> np.ndarray:  # `(n, D)` float32
+        "Features of one kind"
+        linear = self.linear[modality, kind]
+        if linear is not None:
+            return linear(values)
+        table = pd.DataFrame(values, columns=self.columns[modality], copy=False)
+        return self.views[modality, kind](table).astype(np.float32)
+
+# %% ../nbs/13_classifier.ipynb #7263b7d1
+class PartOfFusion(SNF):
+    "The fusion of some modalities of a fitted one, to which new samples are attached by known similarities"
+
+    def __init__(
+        self,
+        whole: SNF,  # Fitted
+        names: tuple,  # Some of its modalities, in their order
+    ):
+        vars(self).update(vars(whole))
+        self.features = {m: whole.features[m] for m in names}
+        if len(names) == len(whole.features):
+            return
+        known = {m: whole.similarities[m] for m in names}
+        self.fused = fuse(network_tensors(known, whole.K, whole.dtype), whole.options)
+        self.network = self.fused.network.numpy()
+
+    def new_similarity(
+        self,
+        X: dict,  # Modality -> `(n, N+1)`, as `SNF.new_similarity` returns it
+    ) -> dict:  # The same
+        "Similarities that are known"
+        return X
+
+
+def similarities_of_new(
+    snf: SNF,  # Fitted
+    X: dict,  # Modality -> `(n_m, D)` of the new samples that have it
+) -> dict:  # Modality -> `(n_m, N+1)`
+    "`SNF.new_similarity` of each modality for samples of its own"
+    W = {}
+    for m, x in X.items():
+        alone = copy.copy(snf)
+        alone.features = {m: snf.features[m]}
+        W |= alone.new_similarity({m: x})
+    return W
+
+
+def patterns_of(
+    has: np.ndarray,  # `(M, n)` bool
+) -> Iterator[tuple]:  # `(M,)` bool, and `(n,)` bool: the columns that are equal to it
+    "Different columns, each with its places"
+    patterns, which = np.unique(has, axis=1, return_inverse=True)
+    for number, pattern in enumerate(patterns.T):
+        yield pattern, which.ravel() == number
+
+
+def attach_rows(
+    reference: Reference,  # Of the fitted samples
+    similar: dict,  # Modality of the edges -> `(n_m, ...)`, as from `features_of_block`
+    known: np.ndarray,  # `(M, n)` bool: samples that have each modality of the edges
+    has: np.ndarray,  # `(M, n)` bool: those that are attached by it
+) -> (
+    np.ndarray
+):  # `(n, N)`, in the units of the fitted network; 0 for samples that are not attached
+    "Network rows of new samples"
+    names = reference.edge_modalities
+    if reference.present is not None:
+        filled = {
+            m: with_zero_rows(similar[m], own) for m, own in zip(names, known) if m in similar
+        }
+        present = np.stack([own for m, own in zip(names, has) if m in similar])
+        return reference.snf.attach(filled, present)
+    number = np.cumsum(known, axis=1) - 1  # Of each sample among those with a modality
+    model = reference.model
+    rows = np.zeros((has.shape[1], len(reference.edges)), reference.snf.network.dtype)
+    for pattern, own in patterns_of(has):
+        if not pattern.any():
+            continue
+        part = PartOfFusion(reference.snf, tuple(m for m, p in zip(names, pattern) if p))
+        edges = reference.edges
+        if not pattern.all():
+            edges = select_edges(part.network, model.edges_per_node, model.rule)
+        units = reference.edges.sum(1).mean() / edges.sum(1).mean()
+        places = {m: number[v, own] for v, m in enumerate(names) if pattern[v]}
+        W = {m: similar[m][place] for m, place in places.items()}
+        rows[own] = part.attach(W) * np.float32(units)
+    return rows
+
+# %% ../nbs/13_classifier.ipynb #7263b7d2
+class BlockFeatures(NamedTuple):
+    "Features of a block of new samples"
+
+    nodes: list  # Per modality of the nodes: `(n, d)`, 0 for samples that lack it
+    similar: dict  # Modality of the edges -> similarities `(n_m, N+1)`; features `(n_m, D)` if fitted samples lack modalities
+
+
+def features_of_block(
+    reference: Reference,
+    views: Views,  # Of the reference
+    block: NewSamples,
+) -> BlockFeatures:
+    "Features at the nodes and for similarity; those of one kind are computed once"
+    model = reference.model
+    n = len(block.number)
+    similar = {}
+    for m in reference.edge_modalities:
+        if m in block.values:
+            similar[m] = views.features(m, model.network_features, block.values[m])
+    nodes = []
+    for m in reference.nodes:
+        new = np.zeros((n, reference.features(m).shape[1]), np.float32)
+        if m in block.values:
+            kind = model.features_of(m)
+            same = kind == model.network_features and m in similar
+            own = similar[m] if same else views.features(m, kind, block.values[m])
+            new[block.has[m]] = own
+        nodes.append(new)
+    if reference.present is None:
+        similar = similarities_of_new(reference.snf, similar)
+    return BlockFeatures(nodes, similar)
+
+
+def modalities_of_block(
+    names: tuple,  # M modalities
+    block: NewSamples,
+    hidden: str | None = None,  # A modality to leave out
+) -> np.ndarray:  # `(M, n)` bool
+    "Who has which modalities; with one left out, those who lack it have none"
+    nobody = np.zeros(len(block.number), bool)
+    has = np.stack([nobody if m == hidden else block.has.get(m, nobody) for m in names])
+    return has if hidden is None else has & block.has.get(hidden, nobody)
+
+
+def heads_of_block(
+    fitted: FittedJoint,
+    features: BlockFeatures,
+    block: NewSamples,
+    hidden: str | None = None,  # A modality to leave out, as for `modalities_of_block`
+) -> dict:  # Head -> `(n, C)` probabilities; NaN where a sample lacks the modality of a head
+    "`FittedJoint.predict_heads` for samples of any modalities together"
+    reference, model = fitted.reference, fitted.model
+    own = modalities_of_block(fitted.nodes, block, hidden)
+    x = []
+    for known, new, has in zip(fitted.x, features.nodes, own):
+        rows = np.where(has[:, None], new, 0)
+        x.append(torch.cat([known, torch.tensor(rows.T)], 1))
+    names = reference.edge_modalities
+    attached = modalities_of_block(names, block, hidden)
+    lost = ~attached.any(0)
+    if hidden is None and lost.any():
+        raise DataError(
+            f'New samples are attached by {first_few(names)}, and {plural(lost.sum(), "sample")} have none of them: give at least one.'
+        )
+    known = modalities_of_block(names, block)
+    rows = attach_rows(reference, features.similar, known, attached)
+    options = model.neighbour_weight, model.edges_per_node, model.edge_weight
+    graph = AttachedGraph(reference.edges, rows, *options)
+    heads = fitted.all_heads(x, fitted.mark_gaps(graph, np.hstack([fitted.present, own])))
+    heads = {head: p[-len(rows) :] for head, p in heads.items()}
+    for m, has in zip(fitted.nodes, own):
+        heads[m] = np.where(has[:, None], heads[m], np.nan)
+    return with_fused_head(fitted, heads, block, own)
+
+
+def with_fused_head(
+    fitted: FittedJoint,
+    heads: dict,  # Head -> `(n, C)`, of the networks
+    block: NewSamples,
+    own: np.ndarray,  # `(M, n)` bool: modalities of the samples
+) -> (
+    dict
+):  # The same; with a held-out fusion also its linear heads, `'network'` and its own `'fused'`
+    "What `FittedFusion` adds to the heads of the networks"
+    if not isinstance(fitted, FittedFusion):
+        return heads
+    heads = heads | {'network': heads['fused']}
+    if fitted.fusions is None:
+        return heads
+    has = dict(zip(fitted.nodes, own))
+    for m, head in fitted.fusions.linear_heads.items():
+        proba = np.full(heads['fused'].shape, np.nan)
+        if m in block.values:
+            proba[block.has[m]] = head.probabilities(block.values[m])
+        heads[linear_name(m)] = np.where(has[m][:, None], proba, np.nan)
+    return heads | {'fused': fitted.fusions.predict(heads)}
+
+
+def serve(
+    fitted: FittedJoint,
+    tables: dict,  # Modality -> DataFrame `(n, d)` of new samples, with the fitted columns in any order
+    samples: pd.Index,  # `(n,)` all of them
+    hidden: tuple = (None,),  # Modalities to leave out, one at a time; None: nothing
+) -> dict:  # Pair of hidden modality and head -> `(n, C)`; NaN where a sample lacks the modality of a head
+    "Probabilities of every head for new samples, block by block"
+    views = Views(fitted.reference)
+    heads: dict = {}
+    for block in in_blocks(tables, samples, fitted.reference.columns):
+        features = features_of_block(fitted.reference, views, block)
+        for left_out in hidden:
+            for head, p in heads_of_block(fitted, features, block, left_out).items():
+                unknown = np.full((len(samples), p.shape[1]), np.nan)
+                heads.setdefault((left_out, head), unknown)[block.number] = p
+    return heads
 
 # %% ../nbs/13_classifier.ipynb #9b38f508
 SAVED_METHODS = {
@@ -1501,6 +1825,15 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         partly: bool = False,  # Leave out samples without a usable table, with a warning, instead of an error
     ) -> tuple:  # Modality -> DataFrame with the rows that have it, and sample ids in order
         "New samples, checked; warnings name what was not fitted, what is missing or filled, and values unlike the fitted ones"
+        tables, samples = self._new_tables(X, partly)
+        columns = self.fitted_.reference.columns
+        for m, table in tables.items():
+            if not table.columns.equals(columns[m]):
+                tables[m] = table[columns[m]]
+        return tables, samples
+
+    def _new_tables(self, X, partly=False):
+        "`new_tables` with columns in any order: a copy of a large table costs memory"
         check_is_fitted(self)
         check_choice('rule for gaps, missing =', self.missing, *RULES)
         reference = self.fitted_.reference
@@ -1525,17 +1858,16 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         X,  # New samples, as for `fit`
     ) -> dict:  # Head -> DataFrame `(n, C)`; NaN where a sample lacks the modality of a head
         "Probabilities of every head for new samples: each modality's own, and the fused one"
-        return self._heads(*self.new_tables(X))
+        return self._heads(*self._new_tables(X))
 
     def _heads(self, tables, samples):
         "`heads` for tables that `new_tables` has checked"
         with threadpool_limits(self.threads), torch.no_grad():
-            parts = [self.fitted_.predict_heads(block) for block in in_blocks(tables)]
-        heads = {}
-        for head in (*self.fitted_.nodes, 'fused'):
-            table = pd.concat([part[head] for part in parts]).loc[samples]
-            heads[head] = table.astype(float).set_axis(self.classes_, axis=1)
-        return heads
+            heads = serve(self.fitted_, tables, samples)
+        return {
+            head: pd.DataFrame(heads[None, head], samples, self.classes_)
+            for head in (*self.fitted_.nodes, 'fused')
+        }
 
     def predict_proba(
         self,
@@ -1596,24 +1928,22 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         pd.DataFrame
     ):  # Index sample; columns predicted, probability, one a modality (nats), lacks, decided
         "Prediction of new samples, and the modality that contributed most to it"
-        tables, samples = self.new_tables(X)
-        n_tables = (
-            pd.concat([pd.Series(1, t.index) for t in tables.values()]).groupby(level=0).sum()
-        )
+        tables, samples = self._new_tables(X)
+        with threadpool_limits(self.threads), torch.no_grad():
+            heads = serve(self.fitted_, tables, samples, (None, *tables))
+        has = pd.DataFrame({m: samples.isin(t.index) for m, t in tables.items()}, samples)
+        alone = has.sum(axis=1) == 1
         prior = np.bincount(self.y_) / len(self.y_)
         without = {}
-        for m, table in tables.items():
-            others = leave_out(tables, m)
-            without[m] = pd.DataFrame(np.nan, samples, self.classes_)
-            if any(len(t) for t in others.values()):
-                given = {name: t for name, t in others.items() if len(t)}
-                both = pd.Index(dict.fromkeys(s for t in given.values() for s in t.index))
-                fused = self._heads(given, both)['fused']
-                without[m].loc[fused.index] = fused
-            # A single modality is compared with the shares of the classes
-            single = table.index[n_tables[table.index] == 1]
-            without[m].loc[single] = prior
-        return contributions(self._heads(tables, samples)['fused'], without)
+        for m, own in has.items():
+            fused = heads[m, 'fused']
+            fused[~own] = np.nan
+            fused[own & alone] = (
+                prior  # A single modality is compared with the shares of the classes
+            )
+            without[m] = pd.DataFrame(fused, samples, self.classes_)
+        full = pd.DataFrame(heads[None, 'fused'], samples, self.classes_)
+        return contributions(full, without)
 
     def top_features(
         self,

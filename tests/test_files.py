@@ -406,22 +406,27 @@ def test_links_to_other_files_are_refused(anndata, tables, tmp_path):
         read_table(tmp_path/'linked.h5ad')
 
 
+def cpu_seconds(function):
+    """CPU seconds of the faster of two calls, and what the function returns."""
+    seconds = []
+    for _ in range(2):
+        start = time.process_time()
+        result = function()
+        seconds.append(time.process_time() - start)
+    return min(seconds), result
+
+
 @pytest.fixture(scope='module')
 def wide(tmp_path_factory):
     """CPU seconds of pandas and of ours for 40,000 columns, and the table that was read."""
     file = tmp_path_factory.mktemp('wide')/'wide.csv'
-    file.write_text('sample,g0\nP00,1\nP01,2\n')
-    read_table(file)    # loads what the first call needs
     values = np.random.default_rng(0).normal(size=(20, 40_000)).round(3).astype(str)
     header = ['sample', *(f'g{j}' for j in range(40_000))]
     lines = [header, *([sample, *row] for sample, row in zip(SAMPLES, values))]
     file.write_text('\n'.join(','.join(line) for line in lines))    # faster than pandas
-    start = time.process_time()
-    pd.read_csv(file, index_col=0)
-    of_pandas = time.process_time() - start
-    start = time.process_time()
-    table = read_table(file)
-    return of_pandas, time.process_time() - start, table
+    of_pandas, _ = cpu_seconds(lambda: pd.read_csv(file, index_col=0))
+    of_reading, table = cpu_seconds(lambda: read_table(file))
+    return of_pandas, of_reading, table
 
 
 def test_wide_tables_are_read_fast(wide):
@@ -431,13 +436,13 @@ def test_wide_tables_are_read_fast(wide):
     assert of_reading < 2*of_pandas
 
 
-@pytest.mark.xfail(reason='Cohort copies a table of many blocks three times', strict=False)
 def test_wide_tables_are_checked_fast(wide):
-    """40,000 columns are read and checked in twice the time of pandas."""
-    of_pandas, of_reading, table = wide
-    start = time.process_time()
-    Cohort({'wide': table}, pd.Series(['A', 'B']*10, SAMPLES[:20]))
-    assert of_reading + time.process_time() - start < 2*of_pandas
+    """The checks of 40,000 columns take less time than pandas takes to read them."""
+    of_pandas, _, table = wide
+    labels = pd.Series(['A', 'B']*10, SAMPLES[:20])
+    of_checks, cohort = cpu_seconds(lambda: Cohort({'wide': table}, labels))
+    assert cohort.modalities['wide'].shape == (20, 40_000)
+    assert of_checks < of_pandas
 
 
 # The classifier: the same rules for what it is given

@@ -2,9 +2,11 @@
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -125,6 +127,93 @@ def test_folders_of_killed_runs_are_removed(tmp_path, monkeypatch):
     dead.mkdir()
     nbs.remove_orphans()
     assert alive.exists() and not dead.exists()
+
+
+DODO = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {docs!r}]
+import notebooks as nbs
+
+nbs.remove_orphans()
+nbs.PRELOADED[:] = ['notebooks', 'ipykernel.kernelapp', 'ipykernel.ipkernel']
+folder = Path(__file__).parent
+nbs.Run.folder = property(lambda self: folder/'run')
+
+
+def execute(name):
+    failure = nbs.Run('synthetic', 'fast').execute(folder/name)
+    print(failure)
+    return not failure
+
+
+def task_notebooks():
+    for name in ('00_finished.ipynb', '01_running.ipynb'):
+        yield dict(name=name, actions=[(execute, [name])])
+
+
+def task_nothing():
+    return dict(actions=[])
+"""
+LONG_CELL = """
+import os, pathlib, subprocess, sys, time
+worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+numbers = pathlib.Path('numbers.part')
+numbers.write_text(f'{os.getpid()} {worker.pid}')
+numbers.rename('numbers')
+time.sleep(600)
+"""
+
+
+def wait_for(condition, limit=120):
+    """Return whether a condition comes true within some seconds."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(.05)
+    return condition()
+
+
+def is_running(process):
+    """Whether a process computes; one that nobody has waited for has ended too."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.skipif(not nbs.FORKS, reason='kernels are forked')
+def test_a_killed_run_ends_its_kernels_and_keeps_what_is_finished(tmp_path):
+    dodo = tmp_path/'dodo.py'
+    dodo.write_text(DODO.format(root=str(nbs.ROOT), docs=str(nbs.ROOT/'docs')))
+    write_notebook(tmp_path/'00_finished.ipynb', '1')
+    write_notebook(tmp_path/'01_running.ipynb', LONG_CELL)
+    boxes = tmp_path/'t'    # short: the path of a socket has at most 107 bytes
+    boxes.mkdir()
+    command = [sys.executable, '-m', 'doit', '-f', str(dodo)]
+    started = dict(cwd=tmp_path, env={**os.environ, 'TMPDIR': str(boxes)})
+    with open(tmp_path/'log', 'w') as log:
+        doit = subprocess.Popen([*command, 'notebooks'], stdout=log, stderr=log, **started)
+    family = []
+    try:
+        numbers = tmp_path/'numbers'
+        assert wait_for(lambda: numbers.exists() or doit.poll() is not None)
+        assert numbers.exists(), (tmp_path/'log').read_text()
+        family = psutil.Process(doit.pid).children(recursive=True)
+        assert {int(pid) for pid in numbers.read_text().split()} <= {p.pid for p in family}
+        doit.kill()
+        doit.wait()
+        assert wait_for(lambda: not any(map(is_running, family)))
+    finally:
+        doit.kill()
+        for process in filter(is_running, family):
+            process.kill()
+    assert nbs.read_stamp(tmp_path/'run'/'00_finished.ipynb')['profile'] == 'fast'
+    assert not (tmp_path/'run'/'01_running.ipynb').exists()
+    assert [box for box in boxes.iterdir() if box.name.startswith(f'bmm{doit.pid}-')]
+    subprocess.run([*command, 'nothing'], check=True, capture_output=True, **started)
+    assert not [box for box in boxes.iterdir() if box.name.startswith(f'bmm{doit.pid}-')]
 
 
 def test_readers_of_results_get_the_tables_of_their_run(run, tmp_path, monkeypatch):

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['upper_pairs', 'weighted_edges', 'strongest_edges', 'edge_list', 'strongest_columns', 'select_edges', 'edge_weights',
-           'normalise_adjacency', 'PatientGraph', 'to_pyg', 'attached_edges', 'extend_graph', 'homophily',
-           'network_summary']
+           'normalise_adjacency', 'PatientGraph', 'to_pyg', 'attached_edges', 'extend_graph', 'strongest_entries',
+           'AttachedGraph', 'homophily', 'network_summary']
 
 # %% ../../nbs/04b_patient_graph.ipynb #86fb0927
 import numpy as np
 import pandas as pd
 import torch
-from scipy.sparse import coo_array, issparse, triu
+from scipy.sparse import block_array, coo_array, csr_array, diags_array, issparse, triu
 from scipy.sparse.csgraph import connected_components, laplacian
 
 from ..core import DataError, check_choice
@@ -201,6 +201,58 @@ def extend_graph(
     out[N:, :N] = B / np.sqrt(new_degree[:, None] * fitted_degree)
     out[range(N, N + n), range(N, N + n)] = 1 / new_degree
     return out
+
+# %% ../../nbs/04b_patient_graph.ipynb #5b0e71a5
+def strongest_entries(
+    rows: np.ndarray,  # `(n, N)` similarities
+    k: int,  # Entries wanted of each row
+) -> (
+    np.ndarray
+):  # `(n, N)`: the k largest of each row, and 0 elsewhere; of equal ones the first
+    "`strongest_columns` with their values, without sorting"
+    if k >= rows.shape[1]:
+        return rows
+    place = rows.shape[1] - k
+    smallest = np.partition(rows, place, axis=1)[:, place, None]
+    kept = rows >= smallest
+    tied = np.flatnonzero(kept.sum(1) > k)
+    kept[tied] = False
+    kept[tied[:, None], strongest_columns(rows[tied], k)] = True
+    return np.where(kept, rows, 0)
+
+
+class AttachedGraph:
+    "The graph of `extend_graph` without the entries that are 0"
+
+    def __init__(
+        self,
+        A: np.ndarray,  # `(N, N)` as for `extend_graph`
+        rows: np.ndarray,  # `(n, N)` as for `extend_graph`
+        neighbour_weight: float = 1.0,  # As for `extend_graph`
+        per_node: int = 10,  # As for `extend_graph`
+        scale: str = 'rescaled',  # As for `extend_graph`
+    ):
+        fitted = edge_weights(A, scale)
+        strongest = csr_array(strongest_entries(rows, per_node))
+        if scale == 'rescaled':
+            strongest /= A.sum(1).mean()
+        if scale == 'binary':
+            strongest.data[:] = strongest.data > 0
+        edges = coo_array(neighbour_weight * strongest)
+        fitted_degree = 1 + (neighbour_weight * fitted).sum(1)
+        new_degree = 1 + edges.sum(1)
+        edges.data /= np.sqrt(new_degree[edges.row] * fitted_degree[edges.col])
+        own = csr_array(normalise_adjacency(fitted, neighbour_weight))
+        parts = [[own, None], [edges, diags_array(1 / new_degree)]]
+        self.mix = block_array(parts, format='csr').astype(np.float32)
+
+    def propagate(
+        self,
+        h: torch.Tensor,  # `(d, N+n)` or `(R, d, N+n)`
+    ) -> torch.Tensor:  # The same shape
+        "Replace each sample by the weighted sum of itself and its neighbours"
+        features = h.reshape(-1, h.shape[-1]).numpy()
+        return torch.from_numpy((self.mix @ features.T).T.reshape(h.shape))
 
 # %% ../../nbs/04b_patient_graph.ipynb #6cc35dc5
 def homophily(
