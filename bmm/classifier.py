@@ -39,6 +39,7 @@ from .data.cohort import Cohort, alike_classes, blanks_note, check_names, check_
 from .data.cohort import first_column_as_ids, id_text, is_anndata, is_mudata, is_real
 from .data.cohort import match_ids, plural, present_rows, tables_of, to_numbers, upright
 from .data.compression import Compressor, Rotation
+from .data.splits import Folds
 from .graph.patient_graph import AttachedGraph, select_edges
 from .graph.snf import SNF, fuse, network_tensors
 from .models.fusion import FittedFusion, FusedJoint, linear_name, with_fusion
@@ -538,11 +539,21 @@ def summarise(
     rule: str,  # One of `RULES`
 ) -> FittedTable:
     "What prediction remembers of a training table"
-    values = table.to_numpy(np.float64)
-    donors = values if rule == 'neighbours' else np.median(values, 0)[None]
-    fitted = FittedTable(values.mean(0), values.std(0), 0.0, donors.astype(np.float32))
-    fitted.farthest = float(distances(values, fitted)[0].max())
-    return fitted
+    values = table.to_numpy()
+    N, d = values.shape
+    mean, sd, middle = np.empty((3, d))
+    total = np.zeros(N)  # of each sample's distances
+    for start in range(0, d, 1000):  # Some columns at a time stay in the processor's cache
+        part = slice(start, start + 1000)
+        by_feature = values[:, part].T.astype(np.float64, order='C')
+        mean[part], sd[part] = by_feature.mean(1), by_feature.std(1)
+        middle[part] = np.median(by_feature, 1)
+        varies = sd[part] > 0
+        centred = by_feature[varies] - mean[part][varies, None]
+        total += (np.abs(centred) / sd[part][varies, None]).sum(0)
+    farthest = total.max() / (sd > 0).sum()
+    donors = values if rule == 'neighbours' else middle[None]
+    return FittedTable(mean, sd, float(farthest), donors.astype(np.float32))
 
 
 def drift_notes(
@@ -675,6 +686,7 @@ PARAMETER_LIMITS: dict = LIMITS | {  # Those of the networks, and of the classif
         1000,
         'hold out 2 parts or more, which early stopping and grading need',
     ),
+    'epochs': (Integral, 1, 10**6, 'train for 1 epoch or more'),
     'threads': (Integral, 1, 256, 'give a number of threads from 1 to 256'),
 }
 
@@ -1630,7 +1642,9 @@ def pack_classifier(
 
 # %% ../nbs/13_classifier.ipynb #4ccba6e5
 class BalancedClassifier(ClassifierMixin, BaseEstimator):
-    "Balanced multimodal classifier with scikit-learn's interface"
+    "Balanced multimodal classifier with scikit-learn's interface; `BalancedClassifier??` in Jupyter explains the parameters"
+
+    learns_from = 'fit'  # In `fit_predict`; validation rows too
 
     def __init__(
         self,
@@ -1877,6 +1891,28 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
         probabilities = self.heads(X)['fused'].to_numpy()
         return probabilities / probabilities.sum(1, keepdims=True)
 
+    def predict_log_proba(
+        self,
+        X,  # New samples, as for `fit`
+    ) -> np.ndarray:  # `(n, C)`
+        "Logarithms of `predict_proba`"
+        return np.log(self.predict_proba(X))
+
+    def fit_predict(
+        self,
+        cohort: Cohort,  # Its labels are learned
+        folds: Folds,  # `R` replicas
+    ) -> np.ndarray:  # `(R, N, C)`
+        "Class probabilities for `cross_validate` and `Study`: of rows outside `folds.fit` by a classifier fitted to these rows alone (inductive), of the others while held out"
+        proba = np.zeros((len(folds), len(cohort), len(cohort.classes)))
+        for r, fit in enumerate(folds.fit):
+            fitted = clone(self).fit(cohort.subset(cohort.samples[fit]))
+            new = fitted.heads(cohort.subset(cohort.samples[~fit]))['fused']
+            both = pd.concat([fitted.held_out_['fused'], new])
+            both = both.reindex(index=cohort.samples, columns=cohort.classes, fill_value=0)
+            proba[r] = both.to_numpy() / both.to_numpy().sum(1, keepdims=True)
+        return proba
+
     def predict(
         self,
         X,  # New samples, as for `fit`
@@ -1942,6 +1978,8 @@ class BalancedClassifier(ClassifierMixin, BaseEstimator):
                 prior  # A single modality is compared with the shares of the classes
             )
             without[m] = pd.DataFrame(fused, samples, self.classes_)
+        nobody = pd.DataFrame(np.nan, samples, self.classes_)
+        without |= {m: nobody for m in self.fitted_.nodes if m not in without}
         full = pd.DataFrame(heads[None, 'fused'], samples, self.classes_)
         return contributions(full, without)
 

@@ -484,9 +484,10 @@ def as_model(
     "A model of a study; `DataError` if the object is none"
     if isinstance(model, Method):
         return Joint(method=model)
-    if isinstance(model, BaseEstimator) and is_classifier(model):
+    has_contract = hasattr(model, 'fit_predict')
+    if isinstance(model, BaseEstimator) and is_classifier(model) and not has_contract:
         return SklearnModel(model)
-    if not hasattr(model, 'fit_predict') or isinstance(model, type):
+    if not has_contract or isinstance(model, type):
         raise DataError(
             f'{model!r} is no model: give an object with fit_predict(cohort, folds), '
             'a Method or a scikit-learn classifier.'
