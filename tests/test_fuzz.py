@@ -1,7 +1,8 @@
 """Random cohorts, files, options and model files give a result or a sentence, and nothing else.
 
 The examples are the same in every run. For a longer search with other examples set the number of
-examples of each test: `FUZZ=2000 .venv/bin/pytest tests/test_fuzz.py`.
+examples of each test, and a seed to repeat it:
+`FUZZ=2000 .venv/bin/pytest tests/test_fuzz.py --hypothesis-seed=1 --hypothesis-show-statistics`.
 """
 import os
 import warnings
