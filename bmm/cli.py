@@ -6,8 +6,8 @@
 __all__ = ['app', 'data_app', 'CohortsFolder', 'FeaturesInRows', 'LabelColumn', 'Gaps', 'Unmatched', 'Modalities', 'FillRule',
            'Categories', 'CohortSource', 'SavedModel', 'Commands', 'show_version', 'main_options', 'data_list',
            'data_where', 'data_get', 'warnings_as_notes', 'show_notes', 'read_and_tell', 'check_writable', 'check_new',
-           'tables_with_features_in_rows', 'read_options', 'read_training', 'list_if_asked', 'fit', 'read_new_patients',
-           'without_formulas', 'predict', 'training_text', 'fit_again', 'report', 'main']
+           'tables_with_features_in_rows', 'read_options', 'read_training', 'cohort_to_compare', 'list_if_asked', 'fit',
+           'read_new_patients', 'without_formulas', 'predict', 'training_text', 'fit_again', 'report', 'main']
 
 # %% ../nbs/14_cli.ipynb #b17b7506
 import errno
@@ -300,6 +300,23 @@ def read_training(
         tables, labels, notes = read_folder(Path(folder), **reading)
     show_notes(notes)
     return tables, labels
+
+
+def cohort_to_compare(
+    folder: str,  # As for `load_cohort`
+    options: dict,  # As from `read_options`
+    categories: str,  # `'error'` or `'encode'`
+):  # `Cohort`
+    "A cohort; with `'encode'` the categories of all samples are encoded, for which no label is read"
+    from bmm.data.categories import encode_training_tables
+    from bmm.data.cohort import Cohort
+
+    X, labels = read_training(folder, options, categories)
+    if labels is None:
+        return X
+    tables, _, notes = encode_training_tables(X)
+    show_notes(notes)
+    return Cohort(tables, labels, Path(folder).name, notes=notes)
 
 # %% ../nbs/14_cli.ipynb #4dd228d2
 FeaturesInRows = Annotated[
@@ -696,12 +713,13 @@ def compare(
     nan: Gaps = 'error',
     unmatched: Unmatched = 'error',
     modalities: Modalities = None,
+    categories: Categories = 'error',
 ):
     "Compare models on a cohort: which is best, and does fusing or balancing pay?"
     from bmm.comparison import compare_models
 
     options = read_options(features_in_rows, label_column, nan, unmatched, modalities)
-    cohort = read_and_tell(folder, options)
+    cohort = cohort_to_compare(folder, options, categories)
     with warnings_as_notes():
         result = compare_models(
             cohort,
