@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAPER_TABLE3', 'calibration_error', 'score', 'sample_hash', 'as_folds', 'run_table', 'are_probabilities',
-           'check_probabilities', 'cross_validate', 'corrected_t', 'overlap_ratio', 'metric_range',
-           'compare_configuration', 'compare', 'check_no_leak', 'rotated_features', 'raw_coordinates',
+           'check_probabilities', 'FittedByFold', 'as_predictor', 'cross_validate', 'corrected_t', 'overlap_ratio',
+           'metric_range', 'compare_configuration', 'compare', 'check_no_leak', 'rotated_features', 'raw_coordinates',
            'logistic_regression', 'train_and_predict', 'check_codes', 'seeds_of_runs', 'Baseline', 'held_out_f1',
            'InnerSelection', 'anova_f', 'strongest_features', 'join_strongest', 'TunedLogisticRegression',
            'modality_sets']
@@ -22,6 +22,7 @@ from .data.cohort import Cohort
 from .data.compression import Rotation, compress
 from .data.splits import Folds, Splits, out_of_fold
 from scipy import stats
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss
@@ -144,26 +145,55 @@ def check_probabilities(
     total = np.where(folds.test, proba.sum(axis=2), 1)
     return proba / total[..., None]
 
+# %% ../nbs/03_evaluation.ipynb #f0acbac3
+@dataclass
+class FittedByFold:
+    "An estimator that takes a `Cohort`, as a model"
+
+    estimator: BaseEstimator  # Has `fit`, `heads` and `held_out_`, as `BalancedClassifier`
+    learns_from = 'fit'  # validation rows too
+
+    def fit_predict(
+        self,
+        cohort: Cohort,  # Its labels are learned
+        folds: Folds,  # `R` replicas
+    ) -> np.ndarray:  # `(R, N, C)`
+        "Class probabilities: of rows outside `folds.fit` by an estimator fitted to these rows alone (inductive), of the others while they were held out"
+        proba = np.zeros((len(folds), len(cohort), len(cohort.classes)))
+        for r, fit in enumerate(folds.fit):
+            fitted = clone(self.estimator).fit(cohort.subset(cohort.samples[fit]))
+            new = fitted.heads(cohort.subset(cohort.samples[~fit]))['fused']
+            both = pd.concat([fitted.held_out_['fused'], new])
+            both = both.reindex(index=cohort.samples, columns=cohort.classes, fill_value=0)
+            proba[r] = both.to_numpy() / both.to_numpy().sum(1, keepdims=True)
+        return proba
+
+
+def as_predictor(
+    model,  # Has `fit_predict`, or is an estimator that takes cohorts
+):  # Has `fit_predict(cohort, folds)`
+    "A model that can be cross-validated; `DataError` if the object is none"
+    made = not isinstance(model, type)
+    if made and getattr(model, 'takes_cohorts', False):
+        return FittedByFold(model)
+    if made and hasattr(model, 'fit_predict'):
+        return model
+    raise DataError(
+        f'{model!r} has no fit_predict(cohort, folds): give BalancedClassifier(), Joint() or another '
+        'model of this package. `bmm.Study` also takes classifiers of scikit-learn.'
+    )
+
 # %% ../nbs/03_evaluation.ipynb #f0acbac4
 def cross_validate(
     cohort: Cohort,  # The cohort to learn
-    model,  # Has `fit_predict(cohort, folds)` -> `(R, N, C)` probabilities; may have `learns_from`
+    model,  # `BalancedClassifier`, or has `fit_predict(cohort, folds)` -> `(R, N, C)` probabilities; may have `learns_from`
     splits: 'Splits|Folds',  # Recipe, or folds made for this cohort
     name: str | None = None,  # Name of the configuration; `repr(model)` if not given
 ) -> pd.DataFrame:  # Columns of `run_table`, configuration, metric, value
     "Score a model on the test rows of every replica; `DataError` if it returns no probabilities"
-    if not hasattr(model, 'fit_predict') or isinstance(model, type):
-        raise DataError(
-            f'{model!r} has no fit_predict(cohort, folds): give BalancedClassifier(), Joint() or another '
-            'model of this package. `bmm.Study` also takes classifiers of scikit-learn.'
-        )
-    if not hasattr(model, 'fit_predict') or isinstance(model, type):
-        raise DataError(
-            f'{model!r} has no fit_predict(cohort, folds): give BalancedClassifier(), Joint() or another '
-            'model of this package. `bmm.Study` also takes classifiers of scikit-learn.'
-        )
     folds = as_folds(cohort, splits)
     name = name or repr(model)
+    model = as_predictor(model)
     proba = model.fit_predict(cohort, folds)
     proba = check_probabilities(proba, folds, len(cohort.classes), name)
     runs = run_table(cohort, folds, getattr(model, 'learns_from', 'train'))

@@ -55,8 +55,8 @@ from .balance.registry import short_repr
 from .data.cohort import Cohort, plural
 from .data.splits import Folds, Splits, out_of_fold
 from .decision import answers, study_size
-from .evaluation import TunedLogisticRegression, anova_f, as_folds, compare, cross_validate
-from .evaluation import join_strongest, logistic_regression, seeds_of_runs
+from .evaluation import FittedByFold, TunedLogisticRegression, anova_f, as_folds, compare
+from .evaluation import cross_validate, join_strongest, logistic_regression, seeds_of_runs
 from .evaluation import strongest_features, train_and_predict
 from .models.fusion import FusedJoint, add_linear_heads
 from .models.joint import Joint, gather_held_out, head_probabilities
@@ -484,10 +484,11 @@ def as_model(
     "A model of a study; `DataError` if the object is none"
     if isinstance(model, Method):
         return Joint(method=model)
-    has_contract = hasattr(model, 'fit_predict')
-    if isinstance(model, BaseEstimator) and is_classifier(model) and not has_contract:
+    if getattr(model, 'takes_cohorts', False) and not isinstance(model, type):
+        return FittedByFold(model)
+    if isinstance(model, BaseEstimator) and is_classifier(model):
         return SklearnModel(model)
-    if not has_contract or isinstance(model, type):
+    if not hasattr(model, 'fit_predict') or isinstance(model, type):
         raise DataError(
             f'{model!r} is no model: give an object with fit_predict(cohort, folds), '
             'a Method or a scikit-learn classifier.'
