@@ -11,8 +11,8 @@ __all__ = ['KINDS', 'RIVALS', 'CHOOSE_INSIDE', 'DEFAULT_METHOD', 'DEFAULT_MODEL'
            'standing', 'of_score', 'simpler_models', 'simplest_equal', 'best_sentence', 'simplest_sentence',
            'chosen_inside', 'share_of_runs', 'Question', 'fusing_question', 'others_text', 'best_modality_text',
            'balancing_question', 'cost_sentence', 'place', 'page_rows', 'reference_key', 'draw_costs',
-           'readable_setting', 'settings_chosen', 'imputed_notes', 'Comparison', 'open_folder', 'workers',
-           'compare_models']
+           'readable_setting', 'chooses_inside', 'settings_chosen', 'imputed_notes', 'Comparison', 'open_folder',
+           'workers', 'compare_models']
 
 # %% ../nbs/13b_comparison.ipynb #ea4b14af
 import importlib
@@ -860,6 +860,14 @@ def readable_setting(
     return re.sub(r'\w+__', '', text)
 
 
+def chooses_inside(
+    model,  # Of a study
+) -> bool:
+    "Whether a model chooses settings itself; of one on filled tables, whether the model inside does"
+    inside = model.member if isinstance(model, Imputed) else model
+    return isinstance(inside, CHOOSE_INSIDE)
+
+
 def settings_chosen(
     study: Study,  # All pieces are there
 ) -> pd.DataFrame:  # Columns model, setting, runs
@@ -869,12 +877,7 @@ def settings_chosen(
     table = counts.reset_index().sort_values('runs', ascending=False, kind='stable')
     order = table.model.map(list(study.models).index)
     table = table.assign(order=order).sort_values('order', kind='stable').drop(columns='order')
-    models = [study.models[m] for m in table.model]
-    inside = [
-        getattr(model, 'member', model) for model in models
-    ]  # of a model on filled tables
-    chooses = [isinstance(model, CHOOSE_INSIDE) for model in (*models, *inside)]
-    chooses = np.reshape(chooses, (2, -1)).any(axis=0)
+    chooses = [chooses_inside(study.models[m]) for m in table.model]
     table['setting'] = list(map(readable_setting, table.setting, chooses))
     return table
 
